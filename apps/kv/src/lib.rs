@@ -1,0 +1,1 @@
+//! A Redis-protocol server on Raddle.

@@ -1,0 +1,1 @@
+//! Arc and Weak, over the platform's atomics.

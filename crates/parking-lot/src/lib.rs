@@ -1,0 +1,1 @@
+//! Locks whose waiters are threads, fibers or futures.

@@ -1,0 +1,28 @@
+//! The sizes that a model checker shrinks.
+
+/// Capacities, spin budgets and fairness bounds of one platform.
+///
+/// Logic never depends on the values: shrinking them only brings edges (a full ring, an exhausted
+/// budget, a hand-off) within the reach of small scenarios.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Slots of a worker's run queue; a power of two.
+    pub run_queue_slots: usize,
+    /// Tasks that a worker takes from its LIFO slot before it looks at its queue again.
+    pub lifo_runs: u32,
+    /// Ticks of a worker between two looks at the injector, the timers and the driver.
+    pub maintenance_ticks: u32,
+    /// How long a thread spins on a contended lock before it parks, in nanoseconds; 0 spins not
+    /// at all.
+    pub lock_spin_ns: u64,
+    /// How often a fiber yields to its scheduler on a contended lock before it parks.
+    pub lock_yields: u32,
+    /// How often a queued waiter may lose the lock to a newcomer before the lock is handed to it.
+    pub barges: u32,
+    /// How long a queued waiter waits at most until the lock is handed to it, in nanoseconds.
+    pub barge_ns: u64,
+    /// Rounds of an idle worker's search for work before it sleeps.
+    pub idle_searches: u32,
+    /// Completions that a driver hands over at a time.
+    pub completion_batch: usize,
+}

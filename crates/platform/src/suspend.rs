@@ -1,0 +1,198 @@
+//! Who parks when code blocks: the fiber, or the thread.
+//!
+//! A lock does not know whether it is called from a fiber, from a future's `poll` or from a plain
+//! thread. It asks for the *current suspender*: a runtime [installs](install) one on each of its
+//! workers; where none is [active](Suspend::active), the thread itself is the suspender, by
+//! [`Parker`]. Everything that waits is thus written once, against [`core::task::Waker`]: a fiber,
+//! a thread and a future's executor all give one.
+//!
+//! ```
+//! use raddle_platform::{Native, suspend};
+//! // On a plain thread the thread parks; inside a fiber the same call parks the fiber.
+//! assert_eq!(suspend::block_on::<Native, _>(async { 42 }), 42);
+//! ```
+
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
+use crate::parker::Parker;
+use crate::threads::{SlotKey, Threads};
+use crate::time::{Clock, Instant};
+use crate::Platform;
+
+/// Something that can be suspended and woken: a fiber or a thread.
+///
+/// The rules are those of [`Parker`]: one token, kept if the wake comes first, shared by all that
+/// blocks here, so every caller re-checks its own condition in a loop.
+pub trait Suspend {
+    /// Whether a fiber of this suspender is running now. If not, the thread parks.
+    fn active(&self) -> bool;
+    /// Wakes what runs now, from anywhere and for ever.
+    fn waker(&self) -> Waker;
+    /// Suspends until the token is there, and takes it.
+    #[track_caller]
+    fn park(&self);
+    /// Suspends until the token is there or the clock shows `deadline`.
+    #[track_caller]
+    fn park_until(&self, deadline: Instant);
+    /// Lets others run.
+    #[track_caller]
+    fn yield_now(&self);
+    /// Whether what runs now was cancelled. Cancelling wakes it.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// A suspender in the form that a thread's slot can point to.
+#[derive(Debug)]
+pub struct Installed(*const dyn Suspend);
+
+impl Installed {
+    /// Wraps `suspender`.
+    ///
+    /// # Safety
+    /// `suspender` outlives the result.
+    pub unsafe fn new(suspender: *const dyn Suspend) -> Self {
+        Self(suspender)
+    }
+}
+
+/// Makes `suspender` the calling thread's; null takes it away. Returns the one before.
+///
+/// # Safety
+/// `suspender` stays valid until it is replaced, and is replaced before the thread ends.
+pub unsafe fn install<P: Platform>(suspender: *const Installed) -> *const Installed {
+    P::Threads::set_slot(SlotKey::Suspender, suspender.cast_mut().cast()).cast_const().cast()
+}
+
+/// The thread as a suspender.
+struct Thread<P>(PhantomData<P>);
+
+impl<P: Platform> Suspend for Thread<P> {
+    fn active(&self) -> bool {
+        true
+    }
+    fn waker(&self) -> Waker {
+        P::Parker::waker()
+    }
+    fn park(&self) {
+        P::Parker::park();
+    }
+    fn park_until(&self, deadline: Instant) {
+        P::Parker::park_until(deadline);
+    }
+    fn yield_now(&self) {
+        P::Threads::yield_now();
+    }
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Whether the caller runs on a fiber.
+#[inline]
+pub fn in_fiber<P: Platform>() -> bool {
+    let installed: *const Installed = P::Threads::slot(SlotKey::Suspender).cast_const().cast();
+    // SAFETY: `install` promises that a non-null slot is valid, and so is what it wraps.
+    !installed.is_null() && unsafe { (*(*installed).0).active() }
+}
+
+/// Calls `f` with the current suspender.
+#[inline]
+pub fn with_current<P: Platform, R>(f: impl FnOnce(&dyn Suspend) -> R) -> R {
+    let installed: *const Installed = P::Threads::slot(SlotKey::Suspender).cast_const().cast();
+    if !installed.is_null() {
+        // SAFETY: `install` promises that a non-null slot is valid, and so is what it wraps.
+        let suspender = unsafe { &*(*installed).0 };
+        if suspender.active() {
+            return f(suspender);
+        }
+    }
+    f(&Thread::<P>(PhantomData))
+}
+
+/// Why a wait ended without its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupted {
+    /// The deadline came.
+    TimedOut,
+    /// The waiting fiber was cancelled.
+    Cancelled,
+}
+
+impl core::fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut => "timed out",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+impl core::error::Error for Interrupted {}
+
+/// What may end a wait early.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// The latest end; none means for ever.
+    pub deadline: Option<Instant>,
+    /// Whether a cancelled fiber stops waiting.
+    pub cancellable: bool,
+}
+
+impl Limits {
+    /// Waits however long it takes.
+    pub const NONE: Self = Self { deadline: None, cancellable: false };
+    /// Ends when the fiber is cancelled.
+    pub const CANCELLABLE: Self = Self { deadline: None, cancellable: true };
+    /// Ends at `deadline`.
+    pub const fn until(deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), cancellable: false }
+    }
+}
+
+/// Suspends the caller until `poll` is ready. `poll` is called with a waker of the caller: it
+/// registers that waker wherever the news will come from, then checks once more, as a future does.
+///
+/// The limits are looked at only after `poll` said pending, so a result that is there is returned
+/// even if the deadline has passed. After an error the registration is still there, and may have
+/// been granted meanwhile: the caller undoes it.
+///
+/// # Errors
+/// The limit that ended the wait.
+#[track_caller]
+pub fn wait<P: Platform, T>(
+    limits: Limits,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Interrupted> {
+    with_current::<P, _>(|current| {
+        let waker = current.waker();
+        let mut context = Context::from_waker(&waker);
+        loop {
+            if let Poll::Ready(value) = poll(&mut context) {
+                return Ok(value);
+            }
+            if limits.cancellable && current.is_cancelled() {
+                return Err(Interrupted::Cancelled);
+            }
+            match limits.deadline {
+                None => current.park(),
+                Some(deadline) if P::Clock::now() >= deadline => {
+                    return Err(Interrupted::TimedOut);
+                }
+                Some(deadline) => current.park_until(deadline),
+            }
+        }
+    })
+}
+
+/// Runs `future` to its end, suspending the calling fiber or thread while it is pending.
+#[track_caller]
+pub fn block_on<P: Platform, F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    match wait::<P, _>(Limits::NONE, |context| future.as_mut().poll(context)) {
+        Ok(output) => output,
+        Err(_) => unreachable!("a wait without limits ends only with its result"),
+    }
+}

@@ -1,0 +1,1 @@
+//! Fibers and async tasks that can be tested.

@@ -1,0 +1,1 @@
+//! Fibers, tasks, timers and I/O.

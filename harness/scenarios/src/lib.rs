@@ -1,0 +1,1 @@
+//! What must hold, written once for every harness.
