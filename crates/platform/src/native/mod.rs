@@ -5,6 +5,7 @@ mod clock;
 pub mod driver;
 mod entropy;
 mod parker;
+pub mod stack;
 mod threads;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
