@@ -1,1 +1,257 @@
-//! What must hold, written once for every harness.
+//! What must hold, written once and run by every harness.
+//!
+//! A [`Scenario`] states one property of a production crate and a small program that would break
+//! it. It is generic over the platform, so the model checker, the simulator and the hammer run the
+//! very same source, and what they run is the code that ships. [`all`] is a value: a harness goes
+//! through the whole list and says what it left out and why ([`Needs::unmet`]).
+//!
+//! Some scenarios are **broken twins**: they run a copy of the code with a planted bug and
+//! [expect](Expect::Fails) the harness to report it. A harness that stays silent on a twin has
+//! failed, for its silence elsewhere then means nothing.
+//!
+//! # How to add a scenario
+//!
+//! 1. Write a file `src/<subject>.rs` (or find the one that is there) with
+//!    `pub(crate) fn list<P: Platform>() -> Vec<Scenario>`.
+//! 2. Declare it below: `mod <subject>;`, and its line in [`all`].
+//! 3. A scenario is a generic function and an entry:
+//!
+//! ```
+//! use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
+//! use raddle_scenarios::{Needs, Scenario, scope};
+//!
+//! fn no_ticket_is_given_twice<P: Platform>() {
+//!     let next = P::AtomicUsize::new(0);
+//!     let (first, second) = scope::<P, _>(|threads| {
+//!         let other = threads.spawn(|| next.fetch_add(1, Ordering::Relaxed));
+//!         (next.fetch_add(1, Ordering::Relaxed), other.join())
+//!     });
+//!     assert_ne!(first, second);
+//! }
+//!
+//! fn list<P: Platform>() -> Vec<Scenario> {
+//!     vec![Scenario::new(
+//!         "tickets/no_ticket_is_given_twice",
+//!         "two threads that take a ticket get different ones",
+//!         no_ticket_is_given_twice::<P>,
+//!     )
+//!     .needs(Needs::ATOMICS.threads(1))]
+//! }
+//! # use raddle_platform::Native;
+//! # list::<Native>()[0].run();
+//! ```
+//!
+//! Keep it small: two threads besides the main one where they suffice, at most three; a handful of
+//! operations each. One property, so that a failure says what broke. Threads come from [`scope`]
+//! or [`spawn`], waiting from the platform's parker or from the primitive under test; anything of
+//! std that synchronises would hide the very bug that is looked for.
+
+mod threads;
+
+pub use threads::{JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
+
+use raddle_platform::Platform;
+
+/// Every scenario there is, in the world `P`.
+pub fn all<P: Platform>() -> Vec<Scenario> {
+    let lists: [fn() -> Vec<Scenario>; 0] = [];
+    let _ = core::marker::PhantomData::<P>;
+    lists.into_iter().flat_map(|list| list()).collect()
+}
+
+/// One property, and the program that would break it.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// `subject/property_in_snake_case`: unique in the list; the command line selects by it.
+    pub name: &'static str,
+    /// The property, in one sentence.
+    pub property: &'static str,
+    /// What the program uses.
+    pub needs: Needs,
+    /// The preemption bound within which a model checker finishes in seconds; none if it finishes
+    /// without.
+    pub bound: Option<usize>,
+    /// What a harness must report.
+    pub expect: Expect,
+    /// Whether an incomplete exploration counts as a pass. It is printed as incomplete all the
+    /// same.
+    pub may_time_out: bool,
+    run: fn(),
+}
+
+impl Scenario {
+    /// A scenario that must hold, needs atomics and is explored without a bound. The methods
+    /// below change that.
+    pub const fn new(name: &'static str, property: &'static str, run: fn()) -> Self {
+        Self {
+            name,
+            property,
+            needs: Needs::ATOMICS,
+            bound: None,
+            expect: Expect::Holds,
+            may_time_out: false,
+            run,
+        }
+    }
+
+    /// Declares what the program uses, instead of atomics only.
+    #[must_use]
+    pub const fn needs(mut self, needs: Needs) -> Self {
+        self.needs = needs;
+        self
+    }
+
+    /// Suggests a preemption bound to model checkers.
+    #[must_use]
+    pub const fn bound(mut self, preemptions: usize) -> Self {
+        self.bound = Some(preemptions);
+        self
+    }
+
+    /// Makes it a broken twin: the harness must report a failure whose message contains
+    /// `message_part`.
+    #[must_use]
+    pub const fn fails(mut self, message_part: &'static str) -> Self {
+        self.expect = Expect::Fails(message_part);
+        self
+    }
+
+    /// Lets an incomplete exploration count as a pass.
+    #[must_use]
+    pub const fn may_time_out(mut self) -> Self {
+        self.may_time_out = true;
+        self
+    }
+
+    /// Runs the program once, in the world that is current on the calling thread.
+    ///
+    /// # Panics
+    /// When the property does not hold.
+    pub fn run(&self) {
+        (self.run)();
+    }
+}
+
+/// What a harness must report about a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing: the property holds.
+    Holds,
+    /// A failure whose message contains this.
+    Fails(&'static str),
+}
+
+/// What a scenario uses. A harness leaves out a scenario that needs what it has not, and counts
+/// the operations of each declared kind: **zero of one fails the scenario**, because then the code
+/// ran in another world than the harness believes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Atomics or fences.
+    pub atomics: bool,
+    /// Threads besides the main one.
+    pub threads: usize,
+    /// Parking.
+    pub parker: bool,
+    /// The clock, or a deadline.
+    pub clock: bool,
+    /// Randomness.
+    pub rng: bool,
+    /// A driver to sleep on and to notify.
+    pub driver: bool,
+    /// Sockets and signals.
+    pub io: bool,
+    /// The planted bug is an access that no happens-before edge orders: only a race detector
+    /// reports it.
+    pub race_detection: bool,
+    /// The planted bug needs a load that sees an old store.
+    pub weak_memory: bool,
+}
+
+impl Needs {
+    /// Nothing.
+    pub const NONE: Self = Self {
+        atomics: false,
+        threads: 0,
+        parker: false,
+        clock: false,
+        rng: false,
+        driver: false,
+        io: false,
+        race_detection: false,
+        weak_memory: false,
+    };
+    /// Atomics, on the main thread only.
+    pub const ATOMICS: Self = Self { atomics: true, ..Self::NONE };
+
+    /// `count` threads besides the main one.
+    #[must_use]
+    pub const fn threads(mut self, count: usize) -> Self {
+        self.threads = count;
+        self
+    }
+    /// Parking.
+    #[must_use]
+    pub const fn parker(mut self) -> Self {
+        self.parker = true;
+        self
+    }
+    /// The clock, or a deadline.
+    #[must_use]
+    pub const fn clock(mut self) -> Self {
+        self.clock = true;
+        self
+    }
+    /// Randomness.
+    #[must_use]
+    pub const fn rng(mut self) -> Self {
+        self.rng = true;
+        self
+    }
+    /// A driver to sleep on and to notify.
+    #[must_use]
+    pub const fn driver(mut self) -> Self {
+        self.driver = true;
+        self
+    }
+    /// Sockets and signals.
+    #[must_use]
+    pub const fn io(mut self) -> Self {
+        self.io = true;
+        self
+    }
+    /// A race detector.
+    #[must_use]
+    pub const fn race_detection(mut self) -> Self {
+        self.race_detection = true;
+        self
+    }
+    /// Loads that see old stores.
+    #[must_use]
+    pub const fn weak_memory(mut self) -> Self {
+        self.weak_memory = true;
+        self
+    }
+
+    /// What is needed and not `offered`, in words; empty if the scenario can run.
+    pub fn unmet(&self, offered: &Self) -> Vec<String> {
+        let kinds = [
+            (self.atomics, offered.atomics, "atomics"),
+            (self.parker, offered.parker, "a parker"),
+            (self.clock, offered.clock, "a clock"),
+            (self.rng, offered.rng, "randomness"),
+            (self.driver, offered.driver, "a driver"),
+            (self.io, offered.io, "I/O"),
+            (self.race_detection, offered.race_detection, "race detection"),
+            (self.weak_memory, offered.weak_memory, "weak memory"),
+        ];
+        let mut unmet: Vec<_> = kinds
+            .into_iter()
+            .filter(|&(needed, offered, _)| needed && !offered)
+            .map(|(_, _, kind)| kind.to_owned())
+            .collect();
+        if self.threads > offered.threads {
+            unmet.push(format!("{} threads (of {})", self.threads, offered.threads));
+        }
+        unmet
+    }
+}
