@@ -1,1 +1,4 @@
 //! A Redis-protocol server on Raddle.
+
+pub mod glob;
+pub mod protocol;
