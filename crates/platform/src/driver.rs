@@ -15,14 +15,14 @@ use std::net::{Shutdown, SocketAddr};
 
 use crate::time::Instant;
 
-/// Names an operation in flight. The submitter chooses it (often an address); the values from
-/// [`Token::RESERVED`] up belong to the driver.
+/// Names an operation in flight. The submitter chooses it: an address or a small number. The
+/// values from [`Token::RESERVED`] up belong to the driver, which marks its own operations there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token(pub u64);
 
 impl Token {
     /// The first value that a submitter must not use.
-    pub const RESERVED: u64 = u64::MAX - 0xff;
+    pub const RESERVED: u64 = 1 << 62;
 }
 
 /// A kernel object: a file descriptor in production, a number in a simulation. Not owned: whoever
@@ -149,7 +149,9 @@ pub trait Driver: Sized + 'static {
     fn notifier(&self) -> Self::Notifier;
 
     /// Begins an operation. It may reach the kernel only at the next [`tick`](Driver::tick) or
-    /// [`wait`](Driver::wait).
+    /// [`wait`](Driver::wait). Several in flight on one handle are served in no particular order
+    /// (io_uring takes the last one first): who cares for the order of bytes keeps to one
+    /// [`Recv`](Op::Recv) and one [`Send`](Op::Send) at a time.
     ///
     /// # Safety
     /// The memory that `op` names stays valid and unused until the completion; `token` is not in

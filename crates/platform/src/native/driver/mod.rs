@@ -1,85 +1,183 @@
 //! io_uring where the kernel allows it, epoll elsewhere.
 
+mod epoll;
+mod notifier;
+mod refused;
+mod signals;
+mod sockets;
+mod uring;
+
 use std::io;
+use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr};
 
-use crate::driver::{Completion, Config, Driver, Handle, Interest, Notify, Op, Signal, Token};
-use crate::time::Instant;
+pub use notifier::NativeNotifier;
+pub use refused::UringRefused;
 
-/// The kernel's I/O.
+use crate::driver::{
+    Completion, Config, Driver, Handle, Interest, Kind, Notify, Op, Signal, Token,
+};
+use crate::time::Instant;
+use epoll::Epoll;
+use uring::Uring;
+
+/// The kernel's I/O: an io_uring or an epoll instance of the thread that made it.
+///
+/// Dropping one ends its operations. With io_uring that takes until the kernel has given back all
+/// memory that they name, which is soon: operations on sockets can always be cancelled.
 #[derive(Debug)]
-pub struct NativeDriver;
-/// Wakes a driver.
+pub struct NativeDriver {
+    backend: Backend,
+    /// A ring and what is in flight on it belong to one thread.
+    _not_send: PhantomData<*mut ()>,
+}
+
 #[derive(Debug)]
-pub struct NativeNotifier;
-impl Notify for NativeNotifier {
-    fn notify(&self) {}
+enum Backend {
+    Uring(Box<Uring>),
+    Epoll(Box<Epoll>),
 }
-fn no<T>() -> io::Result<T> {
-    Err(io::ErrorKind::Unsupported.into())
-}
+
 impl Driver for NativeDriver {
     type Notifier = NativeNotifier;
-    fn new(_: &Config) -> io::Result<Self> {
-        no()
+
+    fn new(config: &Config) -> io::Result<Self> {
+        let uring = || Ok(Backend::Uring(Box::new(Uring::new(config)?)));
+        let epoll = || Ok(Backend::Epoll(Box::new(Epoll::new(config)?)));
+        let backend = match config.kind {
+            Kind::Uring => uring(),
+            Kind::Epoll => epoll(),
+            Kind::Probe => uring().or_else(|_: io::Error| epoll()),
+        }?;
+        Ok(Self { backend, _not_send: PhantomData })
     }
+
     fn name(&self) -> &'static str {
-        "none"
+        match &self.backend {
+            Backend::Uring(_) => "io_uring",
+            Backend::Epoll(_) => "epoll",
+        }
     }
-    fn notifier(&self) -> Self::Notifier {
-        NativeNotifier
+
+    fn notifier(&self) -> NativeNotifier {
+        match &self.backend {
+            Backend::Uring(uring) => uring.notifier(),
+            Backend::Epoll(epoll) => epoll.notifier(),
+        }
     }
-    unsafe fn submit(&mut self, _: Op, _: Token) {}
-    fn cancel(&mut self, _: Token) {}
-    fn tick(&mut self, _: &mut Vec<Completion>) {}
-    fn wait(&mut self, _: Option<Instant>, _: &mut Vec<Completion>) {}
+
+    #[inline]
+    unsafe fn submit(&mut self, op: Op, token: Token) {
+        match &mut self.backend {
+            // SAFETY: the caller's promise.
+            Backend::Uring(uring) => unsafe { uring.submit(op, token) },
+            // SAFETY: the caller's promise.
+            Backend::Epoll(epoll) => unsafe { epoll.submit(op, token) },
+        }
+    }
+
+    fn cancel(&mut self, token: Token) {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.cancel(token),
+            Backend::Epoll(epoll) => epoll.cancel(token),
+        }
+    }
+
+    fn notify_other(&mut self, other: &NativeNotifier) {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.notify_other(other),
+            Backend::Epoll(_) => other.notify(),
+        }
+    }
+
+    #[inline]
+    fn tick(&mut self, completions: &mut Vec<Completion>) {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.tick(completions),
+            Backend::Epoll(epoll) => epoll.tick(completions),
+        }
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>, completions: &mut Vec<Completion>) {
+        match &mut self.backend {
+            Backend::Uring(uring) => uring.wait(deadline, completions),
+            Backend::Epoll(epoll) => epoll.wait(deadline, completions),
+        }
+    }
+
     fn in_flight(&self) -> usize {
-        0
+        match &self.backend {
+            Backend::Uring(uring) => uring.in_flight(),
+            Backend::Epoll(epoll) => epoll.in_flight(),
+        }
     }
-    fn listen(_: SocketAddr, _: u32) -> io::Result<Handle> {
-        no()
+
+    fn listen(addr: SocketAddr, backlog: u32) -> io::Result<Handle> {
+        sockets::listen(addr, backlog)
     }
-    fn accept(_: Handle) -> io::Result<(Handle, SocketAddr)> {
-        no()
+
+    fn accept(listener: Handle) -> io::Result<(Handle, SocketAddr)> {
+        sockets::accept(listener)
     }
-    fn connect(_: SocketAddr) -> io::Result<Handle> {
-        no()
+
+    fn connect(addr: SocketAddr) -> io::Result<Handle> {
+        sockets::connect(addr)
     }
-    fn take_error(_: Handle) -> io::Result<()> {
-        no()
+
+    fn take_error(handle: Handle) -> io::Result<()> {
+        sockets::take_error(handle)
     }
-    fn recv(_: Handle, _: &mut [u8]) -> io::Result<usize> {
-        no()
+
+    fn recv(handle: Handle, buffer: &mut [u8]) -> io::Result<usize> {
+        sockets::recv(handle, buffer)
     }
-    fn peek(_: Handle, _: &mut [u8]) -> io::Result<usize> {
-        no()
+
+    fn peek(handle: Handle, buffer: &mut [u8]) -> io::Result<usize> {
+        sockets::peek(handle, buffer)
     }
-    fn send(_: Handle, _: &[u8]) -> io::Result<usize> {
-        no()
+
+    fn send(handle: Handle, buffer: &[u8]) -> io::Result<usize> {
+        sockets::send(handle, buffer)
     }
-    fn shutdown(_: Handle, _: Shutdown) -> io::Result<()> {
-        no()
+
+    fn shutdown(handle: Handle, how: Shutdown) -> io::Result<()> {
+        sockets::shutdown(handle, how)
     }
-    fn local_addr(_: Handle) -> io::Result<SocketAddr> {
-        no()
+
+    fn local_addr(handle: Handle) -> io::Result<SocketAddr> {
+        sockets::local_addr(handle)
     }
-    fn peer_addr(_: Handle) -> io::Result<SocketAddr> {
-        no()
+
+    fn peer_addr(handle: Handle) -> io::Result<SocketAddr> {
+        sockets::peer_addr(handle)
     }
-    fn set_nodelay(_: Handle, _: bool) -> io::Result<()> {
-        no()
+
+    fn set_nodelay(handle: Handle, on: bool) -> io::Result<()> {
+        sockets::set_nodelay(handle, on)
     }
-    fn nodelay(_: Handle) -> io::Result<bool> {
-        no()
+
+    fn nodelay(handle: Handle) -> io::Result<bool> {
+        sockets::nodelay(handle)
     }
-    fn close(_: Handle) {}
-    fn block_until_ready(_: Handle, _: Interest, _: Option<Instant>) -> io::Result<bool> {
-        no()
+
+    fn close(handle: Handle) {
+        signals::forget(handle);
+        sockets::close(handle);
     }
-    fn signal(_: Signal) -> io::Result<Handle> {
-        no()
+
+    fn block_until_ready(
+        handle: Handle,
+        interest: Interest,
+        deadline: Option<Instant>,
+    ) -> io::Result<bool> {
+        sockets::block_until_ready(handle, interest, deadline)
     }
-    fn take_signal(_: Handle) -> io::Result<bool> {
-        no()
+
+    fn signal(signal: Signal) -> io::Result<Handle> {
+        signals::open(signal)
+    }
+
+    fn take_signal(handle: Handle) -> io::Result<bool> {
+        signals::take(handle)
     }
 }

@@ -1,0 +1,138 @@
+//! Signals as descriptors that become readable.
+//!
+//! A handle is an eventfd in a slot of a fixed table. The signal handler adds one to every eventfd
+//! whose slot is for its signal: loads of atomics and write(2), which POSIX lists as
+//! async-signal-safe. It is installed with the first handle and stays for good, so that a signal
+//! that comes between two handles does not kill the process.
+//!
+//! **Closing.** A handler on another thread may have read the number of a descriptor that is being
+//! closed, and would write to whatever gets that number next. So a closer first empties the slot,
+//! then waits until no handler runs, then closes:
+//!
+//! ```text
+//! handler                            closer
+//! 1. RUNNING += 1                    a. slot := EMPTY
+//! 2. read the slots, write           b. wait for RUNNING = 0
+//! 3. RUNNING -= 1                    c. close
+//! ```
+//! 1, 2, a and b are sequentially consistent: if the handler's 2 missed a, then its 1 came before
+//! b, which waits for 3. A handler that interrupts the closer itself ends before the closer goes
+//! on. A handler is a few system calls long, so the wait is short.
+
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::notifier::{new_eventfd, signal_eventfd};
+use super::sockets::check;
+use crate::driver::{Handle, Signal};
+
+/// Handles that can be open at the same time.
+const SLOTS: usize = 64;
+const EMPTY: RawFd = -1;
+
+/// `signal` is written before `fd` and read after it.
+struct Slot {
+    fd: AtomicI32,
+    signal: AtomicI32,
+}
+
+static TABLE: [Slot; SLOTS] =
+    [const { Slot { fd: AtomicI32::new(EMPTY), signal: AtomicI32::new(0) } }; SLOTS];
+/// Slots in use, so that closing a socket need not look at the table.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+/// Handlers that run now.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+/// Held while a slot is filled or emptied. Guards the signals that have the handler.
+static INSTALLED: Mutex<Vec<libc::c_int>> = Mutex::new(Vec::new());
+
+fn number(signal: Signal) -> libc::c_int {
+    match signal {
+        Signal::Interrupt => libc::SIGINT,
+        Signal::Terminate => libc::SIGTERM,
+    }
+}
+
+extern "C" fn on_signal(signal: libc::c_int) {
+    // SAFETY: the calling thread's errno, which the interrupted code may be about to read.
+    let errno = unsafe { *libc::__errno_location() };
+    // ORDERING: pairs with the load in `close`: see the module.
+    RUNNING.fetch_add(1, Ordering::SeqCst);
+    for slot in &TABLE {
+        // ORDERING: pairs with the swap in `close` (see the module) and with the store in `open`.
+        let fd = slot.fd.load(Ordering::SeqCst);
+        if fd != EMPTY && slot.signal.load(Ordering::Relaxed) == signal {
+            signal_eventfd(fd);
+        }
+    }
+    // ORDERING: pairs with the load in `close`: the writes above are over.
+    RUNNING.fetch_sub(1, Ordering::Release);
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+/// Makes `signal` come to [`on_signal`].
+fn install(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: a sigaction of zeros is valid: no handler, no flags, and (on Linux) an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    let handler: extern "C" fn(libc::c_int) = on_signal;
+    action.sa_sigaction = handler as libc::sighandler_t;
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: the handler is async-signal-safe, and lives as long as the process.
+    check(unsafe { libc::sigaction(signal, &raw const action, core::ptr::null_mut()) }).map(drop)
+}
+
+pub(super) fn open(signal: Signal) -> io::Result<Handle> {
+    let signal = number(signal);
+    let eventfd: OwnedFd = new_eventfd()?;
+    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(slot) = TABLE.iter().find(|slot| slot.fd.load(Ordering::Relaxed) == EMPTY) else {
+        let message = format!("{SLOTS} signal handles are open, which is the most: close some");
+        return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
+    };
+    if !installed.contains(&signal) {
+        install(signal)?;
+        installed.push(signal);
+    }
+    slot.signal.store(signal, Ordering::Relaxed);
+    // ORDERING: pairs with the load in the handler, which reads `signal` after it.
+    slot.fd.store(eventfd.as_raw_fd(), Ordering::Release);
+    OPEN.fetch_add(1, Ordering::Relaxed);
+    Ok(Handle(eventfd.into_raw_fd()))
+}
+
+/// Takes `handle` out of the table if it is there. Afterwards it can be closed.
+#[inline]
+pub(super) fn forget(handle: Handle) {
+    // Whoever closes a handle got it from `open`, which counted it before.
+    if OPEN.load(Ordering::Relaxed) != 0 {
+        forget_slot(handle);
+    }
+}
+
+#[cold]
+fn forget_slot(handle: Handle) {
+    let _filling = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(slot) = TABLE.iter().find(|slot| slot.fd.load(Ordering::Relaxed) == handle.0) else {
+        return;
+    };
+    // ORDERING: pairs with the load in the handler: see the module.
+    slot.fd.swap(EMPTY, Ordering::SeqCst);
+    OPEN.fetch_sub(1, Ordering::Relaxed);
+    // ORDERING: pairs with both read-modify-writes of the handler: see the module.
+    while RUNNING.load(Ordering::SeqCst) != 0 {
+        std::thread::yield_now();
+    }
+}
+
+pub(super) fn take(handle: Handle) -> io::Result<bool> {
+    let mut count = 0_u64;
+    // SAFETY: `count` is 8 writable bytes.
+    let read = unsafe { libc::read(handle.0, (&raw mut count).cast(), 8) };
+    if read == 8 {
+        return Ok(true);
+    }
+    let error = io::Error::last_os_error();
+    if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) }
+}

@@ -1,0 +1,773 @@
+//! One list of properties for every driver of production.
+
+mod driver_support;
+
+use std::io;
+use std::net::Shutdown;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use driver_support::{
+    Io, Rig, Socket, available, fill, listener, now, pair, patience, ready, receive, send_all,
+};
+use raddle_platform::Driver;
+use raddle_platform::driver::{Config, Handle, Interest, Kind, Notify};
+
+/// Runs each property over each driver, under the name `<driver>::<property>`.
+macro_rules! over_all_drivers {
+    ($($property:ident,)*) => {
+        mod io_uring {
+            $(#[test]
+            fn $property() {
+                if super::available(super::Kind::Uring) {
+                    super::$property(super::Kind::Uring);
+                }
+            })*
+        }
+        mod epoll {
+            $(#[test]
+            fn $property() {
+                if super::available(super::Kind::Epoll) {
+                    super::$property(super::Kind::Epoll);
+                }
+            })*
+        }
+    };
+}
+
+over_all_drivers! {
+    the_driver_is_the_one_that_was_asked_for,
+    a_recv_takes_what_is_there,
+    a_recv_waits_for_what_is_not_there,
+    recvs_of_one_socket_share_its_bytes,
+    a_recv_ends_with_the_stream,
+    a_recv_tells_of_a_reset,
+    a_send_goes_out,
+    a_send_to_a_full_peer_waits_for_room,
+    a_send_to_a_closed_peer_fails_without_a_signal,
+    an_error_number_is_kept,
+    a_poll_waits_for_data,
+    polls_of_both_directions_are_independent,
+    polls_of_one_direction_all_complete,
+    a_connection_is_accepted,
+    a_refused_connection_tells_so,
+    a_cancelled_recv_completes_once,
+    a_cancelled_poll_completes_once,
+    a_cancel_before_the_submission_reached_the_kernel_counts,
+    a_cancel_after_the_completion_is_harmless,
+    a_token_can_be_used_again_after_a_late_cancel,
+    a_cancel_that_races_with_data_loses_no_byte,
+    a_shutdown_ends_what_is_in_flight,
+    a_number_that_is_used_again_is_another_socket,
+    more_operations_than_entries_all_complete,
+    a_burst_beyond_the_completion_queue_all_completes,
+    completions_come_to_a_driver_that_only_ticks,
+    a_notification_before_the_wait_ends_it,
+    a_notification_ends_one_wait_only,
+    a_notification_ends_a_wait_that_has_begun,
+    notifications_from_many_threads_are_never_lost,
+    a_notification_does_not_hide_completions,
+    a_driver_wakes_another,
+    a_driver_wakes_one_of_the_other_kind,
+    a_notifier_may_outlive_its_driver,
+    a_wait_ends_at_its_deadline,
+    a_wait_with_a_past_deadline_submits,
+    a_dropped_driver_leaves_memory_and_bytes_alone,
+    a_dropped_driver_with_unsubmitted_operations_ends,
+    random_traffic_with_cancels_loses_nothing,
+}
+
+fn the_driver_is_the_one_that_was_asked_for(kind: Kind) {
+    let rig = Rig::new(kind);
+    assert_eq!(rig.driver.name(), if kind == Kind::Uring { "io_uring" } else { "epoll" });
+    assert_eq!(rig.driver.in_flight(), 0);
+}
+
+fn a_recv_takes_what_is_there(kind: Kind) {
+    let (near, far) = pair();
+    send_all(far.0, b"threads");
+    ready(near.0, Interest::Readable);
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 16];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.result(), 7);
+    assert_eq!(&buffer[..7], b"threads");
+}
+
+fn a_recv_waits_for_what_is_not_there(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 4];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.tick(), []);
+    assert_eq!(rig.driver.in_flight(), 1);
+    send_all(far.0, b"loom and more");
+    assert_eq!(rig.result(), 4, "as much as fits");
+    assert_eq!(&buffer, b"loom");
+    assert_eq!(receive(near.0, 9), b" and more");
+}
+
+fn recvs_of_one_socket_share_its_bytes(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffers = [[0; 3]; 4];
+    for (token, buffer) in buffers.iter_mut().enumerate() {
+        rig.recv(&near, buffer, token as u64);
+        assert_eq!(rig.tick(), []);
+    }
+    send_all(far.0, b"aaabbbcccddd");
+    assert_eq!(rig.finish(), [(0, 3), (1, 3), (2, 3), (3, 3)]);
+    // Which gets which is the kernel's choice: io_uring serves the last one first.
+    buffers.sort_unstable();
+    assert_eq!(buffers.concat(), b"aaabbbcccddd");
+}
+
+fn a_recv_ends_with_the_stream(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 4];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.tick(), []);
+    drop(far);
+    assert_eq!(rig.result(), 0);
+    rig.recv(&near, &mut buffer, 2);
+    assert_eq!(rig.result(), 0, "and again");
+}
+
+fn a_recv_tells_of_a_reset(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 4];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.tick(), []);
+    reset(far);
+    assert_eq!(rig.result(), -libc::ECONNRESET);
+}
+
+/// Closes a connection by a reset.
+fn reset(socket: Socket) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    let size = size_of::<libc::linger>() as libc::socklen_t;
+    let value = (&raw const linger).cast();
+    // SAFETY: `linger` is `size` readable bytes.
+    let status =
+        unsafe { libc::setsockopt(socket.0.0, libc::SOL_SOCKET, libc::SO_LINGER, value, size) };
+    assert_eq!(status, 0);
+}
+
+fn a_send_goes_out(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    rig.send(&near, b"weft", 1);
+    assert_eq!(rig.result(), 4);
+    assert_eq!(receive(far.0, 4), b"weft");
+}
+
+fn a_send_to_a_full_peer_waits_for_room(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut expected = fill(near.0);
+    let block = vec![0xa5; 100_000];
+    rig.send(&near, &block, 1);
+    assert_eq!(rig.tick(), []);
+    // Draining makes room. The send's own bytes come last.
+    let mut bytes = Vec::new();
+    let mut done = Vec::new();
+    while done.is_empty() {
+        bytes.extend(receive(far.0, 1 << 12));
+        done = rig.tick();
+    }
+    let sent = usize::try_from(done[0].1).expect("the send succeeds");
+    assert!((1..=block.len()).contains(&sent));
+    expected += sent;
+    bytes.extend(receive(far.0, expected - bytes.len()));
+    assert!(bytes[..expected - sent].iter().all(|byte| *byte == 0x5a));
+    assert!(bytes[expected - sent..].iter().all(|byte| *byte == 0xa5));
+    assert_nothing_to_read(&far);
+}
+
+fn assert_nothing_to_read(socket: &Socket) {
+    let error = Io::peek(socket.0, &mut [0]).expect_err("nothing is there");
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+}
+
+fn a_send_to_a_closed_peer_fails_without_a_signal(kind: Kind) {
+    let (near, far) = pair();
+    reset(far);
+    ready(near.0, Interest::Readable);
+    Io::take_error(near.0).expect_err("it was reset");
+    let mut rig = Rig::new(kind);
+    // Without MSG_NOSIGNAL this would end the test with SIGPIPE, which is reset to its default.
+    // SAFETY: sets a signal's default action.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    rig.send(&near, b"weft", 1);
+    assert_eq!(rig.result(), -libc::EPIPE);
+}
+
+fn an_error_number_is_kept(kind: Kind) {
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 4];
+    let nobody = Socket(Handle(-1));
+    rig.recv(&nobody, &mut buffer, 1);
+    rig.send(&nobody, &buffer, 2);
+    rig.poll(&nobody, Interest::Readable, 3);
+    let (listener, _) = listener();
+    rig.recv(&listener, &mut buffer, 4);
+    let (bad, unconnected) = (-libc::EBADF, -libc::ENOTCONN);
+    assert_eq!(rig.finish(), [(1, bad), (2, bad), (3, bad), (4, unconnected)]);
+}
+
+fn a_poll_waits_for_data(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    rig.poll(&near, Interest::Readable, 1);
+    assert_eq!(rig.tick(), []);
+    send_all(far.0, b"x");
+    assert_eq!(rig.result(), 0);
+    rig.poll(&near, Interest::Readable, 2);
+    assert_eq!(rig.result(), 0, "the byte is still there");
+    assert_eq!(receive(near.0, 1), b"x");
+    rig.poll(&near, Interest::Readable, 3);
+    assert_eq!(rig.tick(), [], "the byte is gone");
+    drop(far);
+    assert_eq!(rig.result(), 0, "the end of the stream is readable");
+}
+
+fn polls_of_both_directions_are_independent(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    rig.poll(&near, Interest::Readable, 1);
+    rig.poll(&near, Interest::Writable, 2);
+    assert_eq!(rig.wait(Some(patience())), [(2, 0)]);
+    let sent = fill(near.0);
+    rig.poll(&near, Interest::Writable, 3);
+    assert_eq!(rig.tick(), []);
+    send_all(far.0, b"x");
+    assert_eq!(rig.wait(Some(patience())), [(1, 0)], "full, but readable");
+    receive(far.0, sent);
+    assert_eq!(rig.result(), 0, "room again");
+}
+
+fn polls_of_one_direction_all_complete(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    for token in 0..10 {
+        rig.poll(&near, Interest::Readable, token);
+    }
+    rig.cancel(4);
+    assert_eq!(rig.wait(Some(patience())), [(4, -libc::ECANCELED)]);
+    send_all(far.0, b"x");
+    let tokens = [0, 1, 2, 3, 5, 6, 7, 8, 9];
+    assert_eq!(rig.finish(), tokens.map(|token| (token, 0)));
+}
+
+fn a_connection_is_accepted(kind: Kind) {
+    let (listener, addr) = listener();
+    let nobody = Io::accept(listener.0).expect_err("nobody has come");
+    assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
+    let mut rig = Rig::new(kind);
+    rig.poll(&listener, Interest::Readable, 1);
+    assert_eq!(rig.tick(), []);
+    let near = Socket(Io::connect(addr).expect("it begins"));
+    rig.poll(&near, Interest::Writable, 2);
+    assert_eq!(rig.finish(), [(1, 0), (2, 0)]);
+    Io::take_error(near.0).expect("it is connected");
+    let (far, peer) = Io::accept(listener.0).expect("somebody has come");
+    let far = Socket(far);
+    assert_eq!(peer, Io::local_addr(near.0).expect("an address"));
+    assert_eq!(Io::peer_addr(near.0).expect("an address"), addr);
+    // A fresh connection on either end blocks in the driver, not with EAGAIN.
+    let (mut left, mut right) = ([0; 2], [0; 2]);
+    rig.recv(&near, &mut left, 3);
+    rig.recv(&far, &mut right, 4);
+    assert_eq!(rig.tick(), []);
+    rig.send(&near, b"ab", 5);
+    rig.send(&far, b"cd", 6);
+    assert_eq!(rig.finish(), [(3, 2), (4, 2), (5, 2), (6, 2)]);
+    assert_eq!((&left, &right), (b"cd", b"ab"));
+}
+
+fn a_refused_connection_tells_so(kind: Kind) {
+    let (listener, addr) = listener();
+    drop(listener);
+    let mut rig = Rig::new(kind);
+    let near = match Io::connect(addr) {
+        Ok(near) => Socket(near),
+        Err(error) => return assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED)),
+    };
+    rig.poll(&near, Interest::Writable, 1);
+    assert_eq!(rig.result(), 0);
+    let error = Io::take_error(near.0).expect_err("nobody listens");
+    assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
+}
+
+fn a_cancelled_recv_completes_once(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [7; 4];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.tick(), []);
+    rig.cancel(1);
+    rig.cancel(1);
+    assert_eq!(rig.result(), -libc::ECANCELED);
+    send_all(far.0, b"late");
+    ready(near.0, Interest::Readable);
+    assert_eq!(rig.tick(), []);
+    assert_eq!(buffer, [7; 4], "nothing was written after the completion");
+    assert_eq!(receive(near.0, 4), b"late");
+}
+
+fn a_cancelled_poll_completes_once(kind: Kind) {
+    let (near, _far) = pair();
+    let mut rig = Rig::new(kind);
+    rig.poll(&near, Interest::Readable, 1);
+    assert_eq!(rig.tick(), []);
+    rig.cancel(1);
+    assert_eq!(rig.result(), -libc::ECANCELED);
+    assert_eq!(rig.tick(), []);
+}
+
+fn a_cancel_before_the_submission_reached_the_kernel_counts(kind: Kind) {
+    let (near, _far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 4];
+    rig.recv(&near, &mut buffer, 1);
+    rig.poll(&near, Interest::Readable, 2);
+    rig.cancel(2);
+    rig.cancel(1);
+    let cancelled = -libc::ECANCELED;
+    assert_eq!(rig.finish(), [(1, cancelled), (2, cancelled)]);
+}
+
+fn a_cancel_after_the_completion_is_harmless(kind: Kind) {
+    let (near, far) = pair();
+    send_all(far.0, b"ab");
+    ready(near.0, Interest::Readable);
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 2];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.result(), 2);
+    rig.cancel(1);
+    assert_eq!(rig.tick(), []);
+    rig.cancel(99);
+    assert_eq!(rig.tick(), []);
+}
+
+fn a_token_can_be_used_again_after_a_late_cancel(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 1];
+    for round in 0..100 {
+        send_all(far.0, &[round]);
+        ready(near.0, Interest::Readable);
+        rig.recv(&near, &mut buffer, 1);
+        assert_eq!(rig.result(), 1);
+        rig.cancel(1);
+        // The cancel is of the operation before, and must not meet this one.
+        rig.recv(&near, &mut buffer, 1);
+        assert_eq!(rig.tick(), []);
+        send_all(far.0, &[round]);
+        assert_eq!(rig.result(), 1);
+        assert_eq!(buffer, [round]);
+    }
+}
+
+fn a_cancel_that_races_with_data_loses_no_byte(kind: Kind) {
+    let (near, far) = pair();
+    let far = &far;
+    let mut rig = Rig::new(kind);
+    let (go, gone) = mpsc::sync_channel::<u8>(0);
+    let (mut won, mut lost) = (0, 0);
+    thread::scope(|scope| {
+        scope.spawn(move || gone.into_iter().for_each(|byte| send_all(far.0, &[byte])));
+        for round in 0..2_000_u32 {
+            let mut buffer = [0];
+            rig.recv(&near, &mut buffer, 1);
+            if round % 2 == 0 {
+                assert_eq!(rig.tick(), []);
+            }
+            let byte = round as u8 | 1;
+            go.send(byte).expect("the sender lives");
+            for _ in 0..round % 64 {
+                std::hint::spin_loop();
+            }
+            rig.cancel(1);
+            match rig.result() {
+                1 => {
+                    won += 1;
+                    assert_eq!(buffer, [byte]);
+                }
+                result => {
+                    lost += 1;
+                    assert_eq!(result, -libc::ECANCELED);
+                    assert_eq!(buffer, [0]);
+                    assert_eq!(receive(near.0, 1), [byte]);
+                }
+            }
+        }
+        drop(go);
+    });
+    eprintln!("data won {won} times, the cancel {lost} times");
+}
+
+fn a_shutdown_ends_what_is_in_flight(kind: Kind) {
+    let (near, _far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0; 4];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.tick(), []);
+    Io::shutdown(near.0, Shutdown::Both).expect("it is connected");
+    assert_eq!(rig.result(), 0);
+}
+
+fn a_number_that_is_used_again_is_another_socket(kind: Kind) {
+    let mut rig = Rig::new(kind);
+    for round in 0..50 {
+        let (near, far) = pair();
+        let mut buffer = [0; 2];
+        // A cancelled operation leaves the kernel's registration armed.
+        rig.recv(&near, &mut buffer, 1);
+        rig.poll(&near, Interest::Writable, 2);
+        assert_eq!(rig.wait(Some(patience())), [(2, 0)]);
+        rig.cancel(1);
+        assert_eq!(rig.result(), -libc::ECANCELED);
+        rig.recv(&near, &mut buffer, 3);
+        assert_eq!(rig.tick(), []);
+        send_all(far.0, &[round, round]);
+        assert_eq!(rig.result(), 2);
+        assert_eq!(buffer, [round; 2]);
+    }
+}
+
+fn more_operations_than_entries_all_complete(kind: Kind) {
+    let mut rig = Rig::with_entries(kind, 8);
+    let pairs: Vec<_> = (0..100).map(|_| pair()).collect();
+    let mut buffers = vec![[0_u8; 1]; 1_000];
+    for (token, buffer) in buffers.iter_mut().enumerate() {
+        rig.recv(&pairs[token % 100].0, buffer, token as u64);
+    }
+    assert_eq!(rig.driver.in_flight(), 1_000);
+    assert_eq!(rig.tick(), []);
+    for (index, (_, far)) in pairs.iter().enumerate() {
+        send_all(far.0, &[index as u8; 10]);
+    }
+    let results = rig.finish();
+    assert!(results.into_iter().eq((0..1_000).map(|token| (token, 1))));
+    assert!(buffers.iter().enumerate().all(|(token, byte)| byte[0] as usize == token % 100));
+}
+
+fn a_burst_beyond_the_completion_queue_all_completes(kind: Kind) {
+    let (near, far) = pair();
+    // A ring of 2 entries gets a completion queue of 32.
+    let mut rig = Rig::with_entries(kind, 2);
+    for round in 0..3 {
+        for token in 0..500 {
+            rig.poll(&near, Interest::Readable, token);
+        }
+        assert_eq!(rig.tick(), []);
+        send_all(far.0, &[round]);
+        assert!(rig.finish().into_iter().eq((0..500).map(|token| (token, 0))));
+        // What completes while it is submitted fills the queue as well.
+        for token in 0..500 {
+            rig.poll(&near, Interest::Readable, token);
+        }
+        assert!(rig.finish().into_iter().eq((0..500).map(|token| (token, 0))));
+        assert_eq!(receive(near.0, 1), [round]);
+        let waker = rig.driver.notifier();
+        let waking = thread::spawn(move || waker.notify());
+        assert_eq!(rig.wait(Some(patience())), []);
+        waking.join().expect("notifying does not panic");
+    }
+}
+
+fn completions_come_to_a_driver_that_only_ticks(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    for round in 0..100 {
+        let mut buffer = [0];
+        rig.recv(&near, &mut buffer, 1);
+        assert_eq!(rig.tick(), []);
+        send_all(far.0, &[round]);
+        let deadline = patience();
+        while rig.tick().is_empty() {
+            assert!(now() < deadline, "ticks alone never show the completion");
+            thread::yield_now();
+        }
+        assert_eq!(buffer, [round]);
+    }
+}
+
+fn a_notification_before_the_wait_ends_it(kind: Kind) {
+    let mut rig = Rig::new(kind);
+    let notifier = rig.driver.notifier();
+    for _ in 0..100 {
+        notifier.notify();
+        notifier.notify();
+        let deadline = patience();
+        assert_eq!(rig.wait(Some(deadline)), []);
+        assert!(now() < deadline);
+    }
+    notifier.notify();
+    assert_eq!(rig.tick(), [], "a tick leaves the notification to the wait");
+    assert_eq!(rig.wait(None), []);
+}
+
+fn a_notification_ends_one_wait_only(kind: Kind) {
+    let mut rig = Rig::new(kind);
+    let notifier = rig.driver.notifier();
+    for round in 0..20 {
+        if round % 2 == 0 {
+            notifier.notify();
+            rig.wait(None);
+        } else {
+            // This one goes through the kernel, whose report may be late.
+            let notifier = notifier.clone();
+            let waking = thread::spawn(move || notifier.notify());
+            rig.wait(None);
+            waking.join().expect("notifying does not panic");
+        }
+        let deadline = now() + Duration::from_millis(2);
+        rig.wait(Some(deadline));
+        assert!(now() >= deadline, "the notification ended a second wait");
+    }
+}
+
+fn a_notification_ends_a_wait_that_has_begun(kind: Kind) {
+    let mut rig = Rig::new(kind);
+    let notifier = rig.driver.notifier();
+    let (asked, ask) = mpsc::channel::<()>();
+    let waking = thread::spawn(move || ask.into_iter().for_each(|()| notifier.notify()));
+    for _ in 0..1_000 {
+        asked.send(()).expect("the other lives");
+        let deadline = patience();
+        rig.wait(Some(deadline));
+        assert!(now() < deadline, "the notification was lost");
+    }
+    drop(asked);
+    waking.join().expect("notifying does not panic");
+}
+
+fn notifications_from_many_threads_are_never_lost(kind: Kind) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    let mut rig = Rig::new(kind);
+    let count = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            let notifier = rig.driver.notifier();
+            scope.spawn({
+                let count = &count;
+                move || {
+                    for _ in 0..2_000 {
+                        // What precedes a notification is visible after the wait that it ends:
+                        // relaxed accesses suffice.
+                        count.fetch_add(1, Ordering::Relaxed);
+                        notifier.notify();
+                    }
+                }
+            });
+        }
+        let deadline = patience();
+        while count.load(Ordering::Relaxed) < 8_000 {
+            rig.wait(Some(deadline));
+            assert!(now() < deadline, "stuck at {}", count.load(Ordering::Relaxed));
+        }
+    });
+}
+
+fn a_notification_does_not_hide_completions(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0];
+    rig.recv(&near, &mut buffer, 1);
+    assert_eq!(rig.tick(), []);
+    send_all(far.0, b"x");
+    ready(near.0, Interest::Readable);
+    rig.driver.notifier().notify();
+    assert_eq!(rig.wait(None), [(1, 1)]);
+}
+
+/// Two drivers on two threads that take turns.
+fn ping_pong(first: Kind, second: Kind) {
+    let mut rig = Rig::new(first);
+    let notifier = rig.driver.notifier();
+    let (sender, receiver) = mpsc::channel();
+    let other = thread::spawn(move || {
+        let mut rig = Rig::new(second);
+        sender.send(rig.driver.notifier()).expect("the first lives");
+        for _ in 0..1_000 {
+            let deadline = patience();
+            rig.wait(Some(deadline));
+            assert!(now() < deadline, "the second was not woken");
+            rig.driver.notify_other(&notifier);
+        }
+    });
+    let notifier = receiver.recv().expect("the second lives");
+    for _ in 0..1_000 {
+        rig.driver.notify_other(&notifier);
+        let deadline = patience();
+        rig.wait(Some(deadline));
+        assert!(now() < deadline, "the first was not woken");
+    }
+    other.join().expect("the second was woken each time");
+    // It is gone, and may be woken all the same.
+    rig.driver.notify_other(&notifier);
+    notifier.notify();
+    assert_eq!(rig.tick(), []);
+}
+
+fn a_driver_wakes_another(kind: Kind) {
+    ping_pong(kind, kind);
+}
+
+fn a_driver_wakes_one_of_the_other_kind(kind: Kind) {
+    let other = if kind == Kind::Uring { Kind::Epoll } else { Kind::Uring };
+    if available(other) {
+        ping_pong(kind, other);
+    }
+}
+
+fn a_notifier_may_outlive_its_driver(kind: Kind) {
+    let rig = Rig::new(kind);
+    let notifier = rig.driver.notifier();
+    drop(rig);
+    // A new driver may get the descriptor numbers of the old one, and must not be woken.
+    let mut rig = Rig::new(kind);
+    for _ in 0..3 {
+        notifier.notify();
+    }
+    let mut sender = Rig::new(kind);
+    sender.driver.notify_other(&notifier);
+    let deadline = now() + Duration::from_millis(2);
+    assert_eq!(rig.wait(Some(deadline)), []);
+    assert!(now() >= deadline);
+}
+
+fn a_wait_ends_at_its_deadline(kind: Kind) {
+    let (near, _far) = pair();
+    let mut rig = Rig::new(kind);
+    let mut buffer = [0];
+    rig.recv(&near, &mut buffer, 1);
+    for delay_us in [0, 1, 50, 999, 1_001, 5_000] {
+        let deadline = now() + Duration::from_micros(delay_us);
+        assert_eq!(rig.wait(Some(deadline)), []);
+        assert!(now() >= deadline, "it returned before {delay_us} us were over");
+    }
+    rig.cancel(1);
+    assert_eq!(rig.result(), -libc::ECANCELED);
+}
+
+fn a_wait_with_a_past_deadline_submits(kind: Kind) {
+    let (near, far) = pair();
+    let mut rig = Rig::new(kind);
+    rig.send(&near, b"weft", 1);
+    let done = rig.wait(Some(raddle_platform::Instant::ZERO));
+    assert_eq!(receive(far.0, 4), b"weft");
+    if done.is_empty() {
+        assert_eq!(rig.result(), 4);
+    }
+}
+
+fn a_dropped_driver_leaves_memory_and_bytes_alone(kind: Kind) {
+    let pairs: Vec<_> = (0..20).map(|_| pair()).collect();
+    let mut buffers = [[7; 4]; 20];
+    let mut rig = Rig::new(kind);
+    for (token, buffer) in buffers.iter_mut().enumerate() {
+        rig.recv(&pairs[token].0, buffer, token as u64);
+        rig.poll(&pairs[token].0, Interest::Readable, 100 + token as u64);
+    }
+    let full = pair();
+    fill(full.0.0);
+    let block = vec![1; 1 << 20];
+    rig.send(&full.0, &block, 1_000);
+    assert_eq!(rig.tick(), []);
+    drop(rig);
+    for (near, far) in &pairs {
+        send_all(far.0, b"late");
+        assert_eq!(receive(near.0, 4), b"late");
+    }
+    assert_eq!(buffers, [[7; 4]; 20]);
+}
+
+fn a_dropped_driver_with_unsubmitted_operations_ends(kind: Kind) {
+    let (near, _far) = pair();
+    let mut buffers = [[0; 4]; 50];
+    let mut rig = Rig::with_entries(kind, 8);
+    for (token, buffer) in buffers.iter_mut().enumerate() {
+        rig.recv(&near, buffer, token as u64);
+    }
+    drop(rig);
+    assert_eq!(buffers, [[0; 4]; 50]);
+}
+
+/// A stream of numbered bytes through sockets whose reads are cancelled at random: every byte
+/// arrives once and in order.
+fn random_traffic_with_cancels_loses_nothing(kind: Kind) {
+    const SOCKETS: usize = 8;
+    const BYTES: usize = 4_000;
+    let mut random = Random(0x5eed);
+    let mut rig = Rig::with_entries(kind, 4);
+    let pairs: Vec<_> = (0..SOCKETS).map(|_| pair()).collect();
+    let mut buffers = vec![[0_u8; 64]; SOCKETS];
+    let (mut sent, mut received) = ([0; SOCKETS], [0; SOCKETS]);
+    let mut reading = [false; SOCKETS];
+    while received.iter().sum::<usize>() < SOCKETS * BYTES {
+        let index = random.below(SOCKETS);
+        let (near, far) = &pairs[index];
+        let mut done = match random.below(6) {
+            0 | 1 => {
+                let count = random.below(100).min(BYTES - sent[index]);
+                let bytes: Vec<_> = (0..count).map(|at| (sent[index] + at) as u8).collect();
+                send_all(far.0, &bytes);
+                sent[index] += count;
+                Vec::new()
+            }
+            2 | 3 if !reading[index] && received[index] < BYTES => {
+                reading[index] = true;
+                let length = 1 + random.below(64);
+                rig.recv(near, &mut buffers[index][..length], index as u64);
+                Vec::new()
+            }
+            4 => {
+                rig.cancel(index as u64);
+                Vec::new()
+            }
+            _ => rig.tick(),
+        };
+        done.extend(rig.tick());
+        for (token, result) in done {
+            let index = token as usize;
+            reading[index] = false;
+            if result == -libc::ECANCELED {
+                continue;
+            }
+            let count = usize::try_from(result).expect("a count");
+            for byte in &buffers[index][..count] {
+                assert_eq!(*byte, received[index] as u8);
+                received[index] += 1;
+            }
+        }
+    }
+    assert_eq!(received, [BYTES; SOCKETS]);
+    (0..SOCKETS as u64).for_each(|token| rig.cancel(token));
+    rig.finish();
+}
+
+/// Marsaglia's xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
+#[test]
+fn probing_gives_a_driver() {
+    let driver = Io::new(&Config::default()).expect("a driver");
+    let expected = if available(Kind::Uring) { "io_uring" } else { "epoll" };
+    assert_eq!(driver.name(), expected);
+}
