@@ -1,1 +1,59 @@
 //! Locks whose waiters are threads, fibers or futures.
+//!
+//! A lock of the standard library blocks the thread, and with it every fiber and task that the
+//! thread would run. A lock of an async library can be waited for by tasks only. Here one lock
+//! serves all three: each way of waiting is a [`Waker`](core::task::Waker) in the same queue.
+//!
+//! | | blocking (fiber or thread) | async | at once | with a limit |
+//! |---|---|---|---|---|
+//! | [`ParkingMutex`] | `lock` | `lock_async` | `try_lock` | `try_lock_for`, `try_lock_until`, `lock_cancellable` |
+//! | [`Semaphore`] | `acquire`, `acquire_many` | `acquire_async`, … | `try_acquire`, … | `try_acquire_for`, …, `acquire_cancellable` |
+//!
+//! ```
+//! use raddle_parking_lot::{ParkingMutex, Semaphore};
+//! use raddle_platform::{Native, suspend};
+//!
+//! let log: ParkingMutex<Vec<&str>> = ParkingMutex::new(Vec::new());
+//! let done = Semaphore::new(0);
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| {
+//!         log.lock().push("from a thread"); // would park a fiber, if this were one
+//!         done.add_permits(1);
+//!     });
+//!     suspend::block_on::<Native, _>(async {
+//!         done.acquire_async().await.forget();
+//!         log.lock_async().await.push("from a future");
+//!     });
+//! });
+//! assert_eq!(*log.lock(), ["from a thread", "from a future"]);
+//! ```
+//!
+//! Names and guards are those of `parking_lot`, and of tokio for the semaphore. There is no
+//! poisoning: a panic unlocks. Nothing allocates: who waits lends the queue a node on its own
+//! stack, or in its future. The blocking forms are not cancellation points, except those whose
+//! names say so. How the queue works is told in the source of `queue`, and each state word is
+//! drawn at the head of its `raw` module.
+//!
+//! **Architecture Invariant:** nothing here knows a runtime. What suspends a fiber is asked of
+//! [`raddle_platform::suspend`], so the locks work on plain threads as well.
+
+mod block;
+mod mutex;
+mod queue;
+mod semaphore;
+mod spin;
+
+pub use mutex::{Lock, MappedMutexGuard, MutexGuard, ParkingMutex};
+pub use semaphore::{AcquirePermits, Semaphore, SemaphorePermit};
+
+/// The waiting fiber was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl core::fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the waiting fiber was cancelled")
+    }
+}
+
+impl core::error::Error for Cancelled {}

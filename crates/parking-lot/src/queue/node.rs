@@ -1,0 +1,154 @@
+//! One waiter.
+
+use core::marker::PhantomPinned;
+use core::ptr;
+use core::task::{RawWakerVTable, Waker};
+
+use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
+
+use crate::spin::Backoff;
+
+/// In the list, or about to be.
+pub(crate) const WAITING: u32 = 0;
+/// Out of the list; a verdict follows at once.
+pub(crate) const LEAVING: u32 = 1;
+/// In the list of a mutex, which is not the one that it was first put in.
+pub(crate) const MOVED: u32 = 2;
+/// Verdict: try again, you were chosen.
+pub(crate) const WOKEN: u32 = 3;
+/// Verdict: you have it.
+pub(crate) const GRANTED: u32 = 4;
+
+/// What stands in a queue for somebody who waits.
+///
+/// The alignment leaves four low bits of a node's address to the state word that holds it.
+#[repr(align(16))]
+pub(crate) struct Node<P: Platform> {
+    /// Accessed under QLOCK while the node is linked; otherwise by who unlinked it until the
+    /// verdict, and by the owner from then on.
+    pub(super) shared: RaceCell<Shared<P>, P>,
+    /// See the table in [`super`].
+    pub(super) state: P::AtomicU32,
+    _pinned: PhantomPinned,
+}
+
+pub(super) struct Shared<P: Platform> {
+    pub(super) next: *const Node<P>,
+    pub(super) prev: *const Node<P>,
+    pub(super) waker: Option<Waker>,
+    /// What the waiter wants, in the words of its primitive: a mode, a number, a mutex.
+    pub(super) want: usize,
+}
+
+// SAFETY: a node is made to be touched by other threads; its protocol (see `super`) says who may
+// touch which part when, and what it holds (a `Waker`) may be used and dropped on any thread.
+unsafe impl<P: Platform> Send for Node<P> {}
+// SAFETY: as above.
+unsafe impl<P: Platform> Sync for Node<P> {}
+
+impl<P: Platform> Node<P> {
+    #[inline]
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        Self {
+            shared: RaceCell::new_in(Shared {
+                next: ptr::null(),
+                prev: ptr::null(),
+                waker: None,
+                want: 0,
+            }),
+            state: P::AtomicU32::new(WAITING),
+            _pinned: PhantomPinned,
+        }
+    }
+
+    /// Makes the node ready to be linked.
+    ///
+    /// # Safety
+    /// The caller owns the node, and it is not linked.
+    pub(crate) unsafe fn prepare(&self, waker: Waker, want: usize) {
+        // SAFETY: nobody but the caller knows the node.
+        unsafe {
+            self.shared.with_mut(|shared| {
+                shared.waker = Some(waker);
+                shared.want = want;
+            });
+        }
+        self.state.store(WAITING, Ordering::Relaxed);
+    }
+
+    /// The state as the owner must see it: after a verdict, all that happened before it.
+    pub(crate) fn verdict(&self) -> u32 {
+        // ORDERING: pairs with the releasing store in `Chain::publish`. Without it the owner could
+        // use what it was granted before it sees what the one before did with it.
+        self.state.load(Ordering::Acquire)
+    }
+
+    /// The state as seen under the QLOCK that guards the node.
+    pub(crate) fn place(&self) -> u32 {
+        self.state.load(Ordering::Relaxed)
+    }
+
+    /// Waits for a verdict that is owed.
+    pub(crate) fn await_verdict(&self) -> u32 {
+        let mut backoff = Backoff::new();
+        loop {
+            let state = self.verdict();
+            if state >= WOKEN {
+                return state;
+            }
+            backoff.pause::<P>();
+        }
+    }
+
+    /// What the waiter wants.
+    ///
+    /// # Safety
+    /// The node is linked and the caller holds the QLOCK that guards it.
+    pub(crate) unsafe fn want(&self) -> usize {
+        // SAFETY: QLOCK excludes everybody else.
+        unsafe { self.shared.with(|shared| shared.want) }
+    }
+
+    /// Sets what the waiter wants.
+    ///
+    /// # Safety
+    /// The node is linked and the caller holds the QLOCK that guards it, or has unlinked it.
+    pub(crate) unsafe fn set_want(&self, want: usize) {
+        // SAFETY: as the caller promises.
+        unsafe { self.shared.with_mut(|shared| shared.want = want) }
+    }
+
+    /// Exchanges the waker; the caller drops the result after it has released QLOCK.
+    ///
+    /// # Safety
+    /// The caller holds the QLOCK that guards the linked node, or owns the unlinked node.
+    pub(crate) unsafe fn replace_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+        // SAFETY: as the caller promises.
+        unsafe { self.shared.with_mut(|shared| core::mem::replace(&mut shared.waker, waker)) }
+    }
+}
+
+/// Tells whether a future is polled with the waker that it is queued with, without a look at the
+/// node, which somebody else may be about to wake.
+///
+/// The address of a waker's data can come back for another waker only after the queued clone was
+/// dropped, thus after the verdict, which the owner reads first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WakerKey {
+    data: *const (),
+    vtable: *const RawWakerVTable,
+}
+
+// SAFETY: the addresses are only compared.
+unsafe impl Send for WakerKey {}
+// SAFETY: as above.
+unsafe impl Sync for WakerKey {}
+
+impl WakerKey {
+    pub(crate) const NONE: Self = Self { data: ptr::null(), vtable: ptr::null() };
+
+    pub(crate) fn of(waker: &Waker) -> Self {
+        Self { data: waker.data(), vtable: waker.vtable() }
+    }
+}
