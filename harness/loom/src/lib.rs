@@ -1,1 +1,51 @@
-//! The Loom platform.
+//! Raddle under loom.
+//!
+//! [`Loom`] is the platform whose atomics, threads and races are loom's: code that is generic over
+//! the platform runs in it unchanged, and a [`Model`] runs a small program through every
+//! interleaving and every weak-memory outcome that loom knows. The binary `raddle-loom` runs the
+//! whole list of [`raddle_scenarios`].
+//!
+//! ```
+//! use raddle_loom::{Loom, Model, Verdict};
+//! use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
+//! use raddle_scenarios::scope;
+//!
+//! let report = Model::new().check(|| {
+//!     let counter = <Loom as Platform>::AtomicUsize::new(0);
+//!     scope::<Loom, _>(|threads| {
+//!         threads.spawn(|| counter.fetch_add(1, Ordering::Relaxed));
+//!         counter.fetch_add(1, Ordering::Relaxed);
+//!     });
+//!     assert_eq!(counter.load(Ordering::Relaxed), 2);
+//! });
+//! assert_eq!(report.verdict, Verdict::Exhausted);
+//! ```
+//!
+//! # What loom 0.7.2 does not see
+//!
+//! A verdict holds *within loom*, which is less than C++ allows:
+//!
+//! - SeqCst loads and stores are treated as AcqRel (false alarms); `fence(SeqCst)` is modelled.
+//! - A plain store that races a read-modify-write may vanish (false alarms).
+//! - A weak compare-exchange never fails spuriously, a failing one never reads an old value, and
+//!   loads reach back seven stores at most.
+//! - Load buffering is not explored.
+//! - Five threads, with the main one. No I/O. Time moves only when a wait times out.
+//! - Its partial-order reduction misses interleavings (tokio-rs/loom#166, #392).
+
+mod atomics;
+mod clock;
+mod driver;
+mod history;
+mod model;
+mod parker;
+mod platform;
+mod race;
+mod rng;
+mod threads;
+mod token;
+mod world;
+
+pub use model::{Failure, Model, Report, Verdict};
+pub use platform::Loom;
+pub use world::Counts;

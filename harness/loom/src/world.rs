@@ -1,0 +1,304 @@
+//! The state of the execution that runs now.
+//!
+//! loom runs all threads of a model as coroutines on one operating-system thread, one at a time,
+//! and switches only inside its own operations. So the world is an ordinary value behind a
+//! thread-local pointer, without locks. Two rules keep that sound:
+//!
+//! - no borrow of a part of the world is open across a loom operation;
+//! - whoever calls into loom restores the number of the running thread afterwards ([`Step`] does),
+//!   for others ran in between.
+
+use core::cell::{Cell, RefCell};
+use core::panic::Location;
+use core::ptr;
+use core::sync::atomic::Ordering;
+use std::any::Any;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use loom::sync::{Condvar, Mutex};
+use raddle_platform::SlotKey;
+use raddle_platform::global::Table;
+
+use crate::history::{Effect, History, Operation, Record};
+use crate::model::Report;
+use crate::token::Token;
+
+/// What an operation counts as: the second lock against running in another world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Atomics,
+    Parker,
+    Clock,
+    Rng,
+    Driver,
+    /// Not among the things that a scenario declares.
+    Other,
+}
+
+/// How many operations of each kind ran, over all executions of a model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Counts {
+    /// Atomic accesses and fences.
+    pub atomics: u64,
+    /// Calls of the parker.
+    pub parker: u64,
+    /// Readings of the clock, and waits with a deadline.
+    pub clock: u64,
+    /// Random numbers.
+    pub rng: u64,
+    /// Waits on drivers, and notifications.
+    pub driver: u64,
+    /// The most threads besides the main one that an execution started.
+    pub threads: usize,
+}
+
+/// A panic in the current execution, caught or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Panic {
+    pub(crate) message: String,
+    pub(crate) history: History,
+}
+
+/// What outlives an execution: the state of one check of a model.
+pub(crate) struct Session {
+    pub(crate) started: Instant,
+    pub(crate) executions: Cell<u64>,
+    pub(crate) counts: Cell<Counts>,
+    pub(crate) history: RefCell<History>,
+    /// The panics of the current execution, in order.
+    pub(crate) panics: RefCell<Vec<Panic>>,
+    /// Stacks that no model thread uses now.
+    pub(crate) stacks: RefCell<Vec<corosensei::stack::DefaultStack>>,
+    /// loom has found something, or the model has failed: nothing that runs from now on in this
+    /// execution is to be trusted.
+    pub(crate) broken: Cell<bool>,
+    /// Called as soon as the model has failed, before anything unwinds.
+    pub(crate) on_failure: Option<fn(&Report)>,
+}
+
+impl Session {
+    pub(crate) fn new(on_failure: Option<fn(&Report)>) -> Self {
+        Self {
+            started: Instant::now(),
+            executions: Cell::new(0),
+            counts: Cell::default(),
+            history: RefCell::default(),
+            panics: RefCell::default(),
+            stacks: RefCell::default(),
+            broken: Cell::new(false),
+            on_failure,
+        }
+    }
+}
+
+/// How a thread ended.
+pub(crate) struct End {
+    pub(crate) token: Token,
+    /// Somebody has joined the thread, or is about to.
+    pub(crate) joined: Cell<bool>,
+    pub(crate) panic: RefCell<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: used by model threads only, and they share one operating-system thread.
+unsafe impl Send for End {}
+// SAFETY: as above.
+unsafe impl Sync for End {}
+
+/// One model thread.
+pub(crate) struct Thread {
+    pub(crate) name: String,
+    pub(crate) slots: [Cell<*mut ()>; SlotKey::COUNT],
+    pub(crate) exits: RefCell<Vec<Box<dyn FnOnce()>>>,
+    /// How many random values it has taken.
+    pub(crate) random: Cell<u64>,
+    /// How many choices it has made.
+    pub(crate) chosen: Cell<usize>,
+    /// The parking token.
+    pub(crate) token: Arc<Token>,
+    pub(crate) end: Arc<End>,
+}
+
+/// One execution.
+pub(crate) struct World {
+    pub(crate) session: Rc<Session>,
+    current: Cell<usize>,
+    pub(crate) threads: RefCell<Vec<Rc<Thread>>>,
+    objects: Cell<u32>,
+    pub(crate) now: Cell<u64>,
+    /// What operations on the clock touch; see `clock.rs`.
+    pub(crate) clock: Condvar,
+    /// What the start of a thread touches.
+    pub(crate) start: Condvar,
+    pub(crate) globals_lock: Mutex<()>,
+    pub(crate) globals: RefCell<Table>,
+}
+
+impl World {
+    /// The world of a new execution; called inside it.
+    pub(crate) fn new(session: Rc<Session>) -> Self {
+        session.history.borrow_mut().clear();
+        session.panics.borrow_mut().clear();
+        Self {
+            session,
+            current: Cell::new(0),
+            threads: RefCell::default(),
+            objects: Cell::new(0),
+            now: Cell::new(0),
+            clock: Condvar::new(),
+            start: Condvar::new(),
+            globals_lock: Mutex::new(()),
+            globals: RefCell::default(),
+        }
+    }
+
+    /// The running thread.
+    pub(crate) fn thread(&self) -> Rc<Thread> {
+        Rc::clone(&self.threads.borrow()[self.current.get()])
+    }
+
+    /// The running thread's number; the main thread's is 0.
+    pub(crate) fn current(&self) -> usize {
+        self.current.get()
+    }
+
+    pub(crate) fn set_current(&self, thread: usize) {
+        self.current.set(thread);
+    }
+
+    /// The number of a new object: the creation id that reports name it by.
+    pub(crate) fn number_object(&self) -> u32 {
+        let number = self.objects.get();
+        self.objects.set(number + 1);
+        number
+    }
+
+    /// Adds a thread and returns its number.
+    pub(crate) fn add_thread(&self, name: String) -> usize {
+        // The tokens are loom objects: made before the list is borrowed.
+        let token = Arc::new(Token::new());
+        let end = Arc::new(End {
+            token: Token::new(),
+            joined: Cell::new(false),
+            panic: RefCell::new(None),
+        });
+        let mut threads = self.threads.borrow_mut();
+        threads.push(Rc::new(Thread {
+            name,
+            slots: Default::default(),
+            exits: RefCell::default(),
+            random: Cell::new(0),
+            chosen: Cell::new(0),
+            token,
+            end,
+        }));
+        let number = threads.len() - 1;
+        let mut counts = self.session.counts.get();
+        counts.threads = counts.threads.max(number);
+        self.session.counts.set(counts);
+        number
+    }
+}
+
+thread_local! {
+    static WORLD: Cell<*const World> = const { Cell::new(ptr::null()) };
+}
+
+/// Makes `world` the current one of this operating-system thread; null takes it away.
+///
+/// # Safety
+/// `world` stays valid until it is replaced.
+pub(crate) unsafe fn set(world: *const World) {
+    WORLD.with(|current| current.set(world));
+}
+
+// Not inlined: a thread-local's address must not be kept over a stack switch.
+#[inline(never)]
+fn get() -> *const World {
+    WORLD.with(Cell::get)
+}
+
+/// Calls `f` with the current world, if there is one.
+pub(crate) fn try_with<R>(f: impl FnOnce(&World) -> R) -> Option<R> {
+    let world = get();
+    // SAFETY: `set` promises that a pointer which is not null is valid.
+    (!world.is_null()).then(|| f(unsafe { &*world }))
+}
+
+/// Calls `f` with the current world.
+///
+/// # Panics
+/// Outside of a model.
+#[track_caller]
+pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
+    match try_with(f) {
+        Some(result) => result,
+        None => {
+            panic!("an operation of the Loom platform outside of a model: use raddle_loom::Model")
+        }
+    }
+}
+
+/// Marks a point whose order with the other uses of `what` matters: loom tries both. Nobody waits
+/// on these condition variables, so the call has no effect on memory and makes no happens-before
+/// edge, which an atomic would.
+pub(crate) fn touch(what: impl FnOnce(&World) -> &Condvar) {
+    let what = with(|world| core::ptr::from_ref(what(world)));
+    // SAFETY: the world outlives the operation. (A pointer, because others run inside and no
+    // borrow of the world may be open then.)
+    unsafe { &*what }.notify_one();
+}
+
+/// One operation of a model thread, from before it calls into loom until after.
+pub(crate) struct Step {
+    thread: usize,
+    operation: Operation,
+    site: &'static Location<'static>,
+}
+
+impl Step {
+    /// Begins an operation on an object.
+    #[track_caller]
+    pub(crate) fn on(
+        kind: Kind,
+        object: (&'static str, u32),
+        name: &'static str,
+        order: Option<Ordering>,
+    ) -> Self {
+        Self::start(kind, Operation { name, object: Some(object), order }, Location::caller())
+    }
+
+    /// Begins an operation that has no object.
+    #[track_caller]
+    pub(crate) fn plain(kind: Kind, name: &'static str, order: Option<Ordering>) -> Self {
+        Self::start(kind, Operation { name, object: None, order }, Location::caller())
+    }
+
+    fn start(kind: Kind, operation: Operation, site: &'static Location<'static>) -> Self {
+        with(|world| {
+            let mut counts = world.session.counts.get();
+            match kind {
+                Kind::Atomics => counts.atomics += 1,
+                Kind::Parker => counts.parker += 1,
+                Kind::Clock => counts.clock += 1,
+                Kind::Rng => counts.rng += 1,
+                Kind::Driver => counts.driver += 1,
+                Kind::Other => {}
+            }
+            world.session.counts.set(counts);
+            let thread = world.current();
+            world.session.history.borrow_mut().begin(thread, operation, site);
+            Self { thread, operation, site }
+        })
+    }
+
+    /// The operation has taken effect, and this thread runs again.
+    pub(crate) fn end(self, effect: Effect) {
+        with(|world| {
+            world.set_current(self.thread);
+            let Self { thread, operation, site } = self;
+            world.session.history.borrow_mut().end(Record { thread, operation, effect, site });
+        });
+    }
+}
