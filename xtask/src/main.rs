@@ -1,3 +1,68 @@
-//! The commands of this repository.
+//! The commands of this repository: `cargo xtask --help` lists them.
+//!
+//! Each verb is one file. Exit codes are the same for all: 0 if everything is well, 1 if something
+//! was found or failed, 2 if the command is wrong or cannot run here.
 
-fn main() {}
+mod source;
+mod tidy;
+mod workspace;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The commands of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 something was found or failed, \
+    2 the command is wrong or cannot run here.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Tidy(tidy::Options),
+}
+
+/// How a verb ended that could run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Bad,
+}
+
+/// Why a verb could not run.
+#[derive(Debug)]
+struct Error(String);
+
+impl Error {
+    fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+fn main() -> ExitCode {
+    let verdict = match Cli::parse().verb {
+        Verb::Tidy(options) => tidy::run(&options),
+    };
+    match verdict {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! `reach`: every source file is part of some crate.
+//!
+//! A file that no `mod` names is not compiled: its tests never run, and it rots unnoticed.
+
+use super::Rule;
+use super::report::Report;
+use super::tree::Tree;
+use crate::source::Place;
+
+pub(crate) const RULE: Rule =
+    Rule { name: "reach", holds: "a mod declaration leads to every source file", check };
+
+fn check(tree: &Tree, report: &mut Report<'_>) {
+    for id in tree.modules.strays() {
+        let path = &tree.files[id.0].path;
+        // A lone file belongs to no package.
+        let Some(package) = tree.workspace.package_of(path) else { continue };
+        let message =
+            format!("nothing in {} leads here: declare it with `mod`, or delete it", package.name);
+        report.in_file(id, Place::START, message);
+    }
+}

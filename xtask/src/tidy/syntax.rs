@@ -1,0 +1,20 @@
+//! `syntax`: every file parses, so that the other rules see all of it.
+
+use super::Rule;
+use super::report::Report;
+use super::tree::Tree;
+use crate::source::FileId;
+
+pub(crate) const RULE: Rule =
+    Rule { name: "syntax", holds: "every source file parses, so that no rule overlooks it", check };
+
+fn check(tree: &Tree, report: &mut Report<'_>) {
+    for (index, file) in tree.files.iter().enumerate() {
+        let id = FileId(index);
+        if let Some((place, error)) = &file.error
+            && !tree.modules.is_included(id)
+        {
+            report.in_file(id, *place, format!("the file does not parse: {error}"));
+        }
+    }
+}

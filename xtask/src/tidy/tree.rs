@@ -1,0 +1,161 @@
+//! What is checked: the files of a workspace, read once for all rules.
+
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+use crate::Error;
+use crate::source::{self, Context, File, FileId, Modules, Node, Root};
+use crate::workspace::{self, Kind, Role, Workspace};
+
+/// A workspace, or a lone file that is treated as one.
+pub(crate) struct Tree {
+    pub(crate) workspace: Workspace,
+    /// What the paths of findings begin with: the way from the repository's root.
+    pub(crate) prefix: PathBuf,
+    pub(crate) files: Vec<File>,
+    /// What each of the files is.
+    parts: Vec<Part>,
+    pub(crate) modules: Modules,
+    /// Markdown files and manifests.
+    pub(crate) texts: Vec<Text>,
+}
+
+/// A file that is not Rust.
+pub(crate) struct Text {
+    /// Relative to the root.
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Platform,
+    Production,
+    /// Tests, benches and examples of any package, and all of the tools.
+    Free,
+}
+
+/// Which code a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// All.
+    Everything,
+    /// Production crates and the platform, without their tests.
+    Shipped,
+    /// Production crates without their tests.
+    Production,
+}
+
+impl Tree {
+    /// Reads the workspace at `root`.
+    pub(crate) fn workspace(root: &Path) -> Result<Self, Error> {
+        let workspace = Workspace::load(root)?;
+        let (mut files, mut texts) = (Vec::new(), Vec::new());
+        let entries = WalkDir::new(root).sort_by_file_name().into_iter().filter_entry(|entry| {
+            entry.path().strip_prefix(root).is_ok_and(|relative| !excluded(relative))
+        });
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::new(error.to_string()))?;
+            let relative = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_path_buf();
+            match relative.extension().and_then(|extension| extension.to_str()) {
+                Some("rs") => files.push(File::new(relative, read(entry.path())?)),
+                Some("md" | "toml") => {
+                    texts.push(Text { path: relative, text: read(entry.path())? });
+                }
+                _ => {}
+            }
+        }
+        let parts = files.iter().map(|file| Part::of(&workspace, &file.path)).collect();
+        Ok(Self::new(workspace, prefix(root), files, parts, texts))
+    }
+
+    /// Reads a lone file as if it were all of a production crate.
+    pub(crate) fn file(path: &Path) -> Result<Self, Error> {
+        let own = workspace::root();
+        let (root, relative) = match path.strip_prefix(&own) {
+            Ok(relative) => (own, relative.to_path_buf()),
+            Err(_) => (PathBuf::from("/"), path.strip_prefix("/").unwrap_or(path).to_path_buf()),
+        };
+        let files = vec![File::new(relative, read(path)?)];
+        let workspace = Workspace { root: root.clone(), packages: Vec::new() };
+        Ok(Self::new(workspace, prefix(&root), files, vec![Part::Production], Vec::new()))
+    }
+
+    fn new(
+        workspace: Workspace,
+        prefix: PathBuf,
+        files: Vec<File>,
+        parts: Vec<Part>,
+        texts: Vec<Text>,
+    ) -> Self {
+        // The first root counts where crates share a file: what ships comes before tests.
+        let of_kind = |kind: Kind, test: bool| {
+            workspace.targets(kind).map(move |target| Root { file: target.file.clone(), test })
+        };
+        let roots: Vec<_> = [(Kind::Library, false), (Kind::Binary, false)]
+            .into_iter()
+            .chain([Kind::Test, Kind::Bench, Kind::Example, Kind::BuildScript].map(|k| (k, true)))
+            .flat_map(|(kind, test)| of_kind(kind, test))
+            .collect();
+        let modules = Modules::build(&files, &roots);
+        Self { workspace, prefix, files, parts, modules, texts }
+    }
+
+    /// Shows every node of the code in `scope`.
+    pub(crate) fn walk(&self, scope: Scope, mut show: impl FnMut(&Context<'_>, &Node<'_>)) {
+        for (index, part) in self.parts.iter().enumerate() {
+            let wanted = match scope {
+                Scope::Everything => true,
+                Scope::Shipped => *part != Part::Free,
+                Scope::Production => *part == Part::Production,
+            };
+            if !wanted {
+                continue;
+            }
+            source::walk(&self.files, FileId(index), &self.modules, &mut |context, node| {
+                if scope == Scope::Everything || !context.test {
+                    show(context, node);
+                }
+            });
+        }
+    }
+
+    /// Whether `path`, relative to the root, exists.
+    pub(crate) fn exists(&self, path: &Path) -> bool {
+        self.workspace.root.join(path).exists()
+    }
+}
+
+impl Part {
+    fn of(workspace: &Workspace, path: &Path) -> Self {
+        let Some(package) = workspace.package_of(path) else { return Self::Free };
+        if !path.starts_with(package.directory.join("src")) {
+            return Self::Free;
+        }
+        match package.role {
+            Role::Platform => Self::Platform,
+            Role::Production => Self::Production,
+            Role::Tool => Self::Free,
+        }
+    }
+}
+
+/// Whether the check of a workspace leaves out `path`, which is relative to its root: hidden
+/// directories, what is built, and tidy's own fixtures.
+pub(crate) fn excluded(path: &Path) -> bool {
+    let hidden =
+        path.components().any(|component| component.as_os_str().to_string_lossy().starts_with('.'));
+    let built = ["target", "artifacts", "xtask/fixtures"];
+    hidden || built.iter().any(|excluded| path.starts_with(excluded))
+}
+
+fn prefix(root: &Path) -> PathBuf {
+    root.strip_prefix(workspace::root()).unwrap_or(root).to_path_buf()
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::new(format!("cannot read {}: {error}", path.display())))
+}

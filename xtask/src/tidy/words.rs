@@ -1,0 +1,63 @@
+//! `words`: nothing that says "not finished" is committed.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+
+use super::Rule;
+use super::report::Report;
+use super::tree::{Scope, Tree};
+use crate::source::{FileId, Node};
+
+pub(crate) const RULE: Rule = Rule {
+    name: "words",
+    holds: "no macro and no comment says that something is not finished",
+    check,
+};
+
+const MACROS: &[&str] = &["todo", "unimplemented", "dbg"];
+const WORDS: &[&str] = &["FIXME", "XXX"];
+
+fn check(tree: &Tree, report: &mut Report<'_>) {
+    for (index, file) in tree.files.iter().enumerate() {
+        for comment in file.comments() {
+            let mut words = comment.text.split(|char: char| !char.is_alphanumeric() && char != '_');
+            if let Some(word) = words.find(|word| WORDS.contains(word)) {
+                let message = format!("`{word}` in a comment: do it, or open an issue and name it");
+                report.in_file(FileId(index), comment.place, message);
+            }
+        }
+    }
+    tree.walk(Scope::Everything, |context, node| {
+        let mut report_macro = |name: &str, span: Span| {
+            if MACROS.contains(&name) {
+                let message = format!("`{name}!` is for code that is not finished: finish it");
+                report.at(&context.spot(span), message);
+            }
+        };
+        match node {
+            Node::Macro(mac) => {
+                if let Some(last) = mac.path.segments.last() {
+                    report_macro(&last.ident.to_string(), last.ident.span());
+                }
+            }
+            Node::Tokens(tokens) => macro_calls(tokens, &mut report_macro),
+            _ => {}
+        }
+    });
+}
+
+/// Calls `found` for each `name!` among `tokens`.
+pub(crate) fn macro_calls(tokens: &TokenStream, found: &mut impl FnMut(&str, Span)) {
+    let mut tokens = tokens.clone().into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Group(group) => macro_calls(&group.stream(), found),
+            TokenTree::Ident(ident) => {
+                if matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == '!')
+                {
+                    found(&ident.to_string(), ident.span());
+                }
+            }
+            _ => {}
+        }
+    }
+}
