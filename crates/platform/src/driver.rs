@@ -11,7 +11,8 @@
 //! and callable from any thread.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+
+pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 
 use crate::time::Instant;
 
@@ -79,6 +80,11 @@ pub struct Completion {
 }
 
 impl Completion {
+    /// Whether the operation ended because it was [cancelled](Driver::cancel).
+    pub fn is_cancelled(self) -> bool {
+        self.result == -libc::ECANCELED
+    }
+
     /// The result as std has it, errno kept.
     ///
     /// # Errors

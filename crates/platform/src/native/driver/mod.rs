@@ -8,7 +8,6 @@ mod sockets;
 mod uring;
 
 use std::io;
-use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr};
 
 pub use notifier::NativeNotifier;
@@ -26,11 +25,7 @@ use uring::Uring;
 /// Dropping one ends its operations. With io_uring that takes until the kernel has given back all
 /// memory that they name, which is soon: operations on sockets can always be cancelled.
 #[derive(Debug)]
-pub struct NativeDriver {
-    backend: Backend,
-    /// A ring and what is in flight on it belong to one thread.
-    _not_send: PhantomData<*mut ()>,
-}
+pub struct NativeDriver(Backend);
 
 #[derive(Debug)]
 enum Backend {
@@ -49,18 +44,18 @@ impl Driver for NativeDriver {
             Kind::Epoll => epoll(),
             Kind::Probe => uring().or_else(|_: io::Error| epoll()),
         }?;
-        Ok(Self { backend, _not_send: PhantomData })
+        Ok(Self(backend))
     }
 
     fn name(&self) -> &'static str {
-        match &self.backend {
+        match &self.0 {
             Backend::Uring(_) => "io_uring",
             Backend::Epoll(_) => "epoll",
         }
     }
 
     fn notifier(&self) -> NativeNotifier {
-        match &self.backend {
+        match &self.0 {
             Backend::Uring(uring) => uring.notifier(),
             Backend::Epoll(epoll) => epoll.notifier(),
         }
@@ -68,7 +63,7 @@ impl Driver for NativeDriver {
 
     #[inline]
     unsafe fn submit(&mut self, op: Op, token: Token) {
-        match &mut self.backend {
+        match &mut self.0 {
             // SAFETY: the caller's promise.
             Backend::Uring(uring) => unsafe { uring.submit(op, token) },
             // SAFETY: the caller's promise.
@@ -77,14 +72,14 @@ impl Driver for NativeDriver {
     }
 
     fn cancel(&mut self, token: Token) {
-        match &mut self.backend {
+        match &mut self.0 {
             Backend::Uring(uring) => uring.cancel(token),
             Backend::Epoll(epoll) => epoll.cancel(token),
         }
     }
 
     fn notify_other(&mut self, other: &NativeNotifier) {
-        match &mut self.backend {
+        match &mut self.0 {
             Backend::Uring(uring) => uring.notify_other(other),
             Backend::Epoll(_) => other.notify(),
         }
@@ -92,21 +87,21 @@ impl Driver for NativeDriver {
 
     #[inline]
     fn tick(&mut self, completions: &mut Vec<Completion>) {
-        match &mut self.backend {
+        match &mut self.0 {
             Backend::Uring(uring) => uring.tick(completions),
             Backend::Epoll(epoll) => epoll.tick(completions),
         }
     }
 
     fn wait(&mut self, deadline: Option<Instant>, completions: &mut Vec<Completion>) {
-        match &mut self.backend {
+        match &mut self.0 {
             Backend::Uring(uring) => uring.wait(deadline, completions),
             Backend::Epoll(epoll) => epoll.wait(deadline, completions),
         }
     }
 
     fn in_flight(&self) -> usize {
-        match &self.backend {
+        match &self.0 {
             Backend::Uring(uring) => uring.in_flight(),
             Backend::Epoll(epoll) => epoll.in_flight(),
         }

@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::{fmt, io};
 
+/// The system-wide switch, which is missing on older kernels.
+const SWITCH: &str = "/proc/sys/kernel/io_uring_disabled";
+
 /// The kernel refuses io_uring, or has one that is too old. It is inside the [`io::Error`] that a
 /// driver of [`Kind::Uring`](crate::driver::Kind::Uring) gives; its
 /// [source](Error::source) is the kernel's own error, errno kept.
@@ -22,7 +25,9 @@ impl UringRefused {
                  let the seccomp profile allow io_uring_setup, io_uring_enter and \
                  io_uring_register"
             }
-            Some(libc::EPERM | libc::EACCES) => forbidden(),
+            Some(libc::EPERM | libc::EACCES) => {
+                forbidden(&std::fs::read_to_string(SWITCH).unwrap_or_default())
+            }
             Some(libc::ENOMEM) => {
                 "not enough memory for the rings: raise the locked-memory limit (ulimit -l) or \
                  ask for fewer Config::entries"
@@ -47,14 +52,13 @@ impl UringRefused {
 }
 
 /// Who forbids it: the system-wide switch (since Linux 6.6), or a filter of system calls.
-fn forbidden() -> &'static str {
-    let switch = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
-    match switch.as_deref().map(str::trim) {
-        Ok("2") => {
+fn forbidden(switch: &str) -> &'static str {
+    match switch.trim() {
+        "2" => {
             "io_uring is switched off on this machine: sysctl kernel.io_uring_disabled=0 switches \
              it on"
         }
-        Ok("1") => {
+        "1" => {
             "io_uring is for privileged processes on this machine: sysctl \
              kernel.io_uring_disabled=0 opens it to all, kernel.io_uring_group to one group"
         }
@@ -81,5 +85,34 @@ impl Error for UringRefused {
 impl From<UringRefused> for io::Error {
     fn from(refused: UringRefused) -> Self {
         Self::new(refused.cause.kind(), refused)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_fits_the_reason() {
+        let advice =
+            |errno| UringRefused::new("io_uring_setup", io::Error::from_raw_os_error(errno)).advice;
+        assert!(advice(libc::ENOSYS).contains("Linux 5.19"));
+        assert!(advice(libc::EINVAL).contains("too old"));
+        assert!(advice(libc::ENOMEM).contains("ulimit -l"));
+        assert!(advice(libc::EMFILE).contains("ulimit -n"));
+        assert!(forbidden("2\n").contains("switched off"));
+        assert!(forbidden("1\n").contains("io_uring_group"));
+        assert!(forbidden("0\n").contains("seccomp"));
+        assert!(forbidden("").contains("seccomp"));
+    }
+
+    #[test]
+    fn an_io_error_keeps_kind_and_cause() {
+        let refused = UringRefused::new("step", io::Error::from_raw_os_error(libc::EPERM));
+        let error = io::Error::from(refused);
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let cause = error.get_ref().and_then(|refused| refused.source());
+        let cause = cause.and_then(|cause| cause.downcast_ref::<io::Error>());
+        assert_eq!(cause.and_then(io::Error::raw_os_error), Some(libc::EPERM));
     }
 }

@@ -7,17 +7,18 @@
 //!
 //! **Closing.** A handler on another thread may have read the number of a descriptor that is being
 //! closed, and would write to whatever gets that number next. So a closer first empties the slot,
-//! then waits until no handler runs, then closes:
+//! then waits until no handler is in it, then closes:
 //!
 //! ```text
-//! handler                            closer
-//! 1. RUNNING += 1                    a. slot := EMPTY
-//! 2. read the slots, write           b. wait for RUNNING = 0
-//! 3. RUNNING -= 1                    c. close
+//! handler                                 closer
+//! 0. skip the slot if it is empty
+//! 1. slot.inside += 1                     a. slot.fd := EMPTY
+//! 2. read slot.fd again, write to it      b. wait for slot.inside = 0
+//! 3. slot.inside -= 1                     c. close
 //! ```
 //! 1, 2, a and b are sequentially consistent: if the handler's 2 missed a, then its 1 came before
-//! b, which waits for 3. A handler that interrupts the closer itself ends before the closer goes
-//! on. A handler is a few system calls long, so the wait is short.
+//! b, which waits for 3. Step 0 keeps a storm of signals from starving the closer. A handler that
+//! interrupts the closer itself ends before the closer goes on.
 
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -36,14 +37,19 @@ const EMPTY: RawFd = -1;
 struct Slot {
     fd: AtomicI32,
     signal: AtomicI32,
+    /// Handlers that may use `fd` now.
+    inside: AtomicU32,
 }
 
-static TABLE: [Slot; SLOTS] =
-    [const { Slot { fd: AtomicI32::new(EMPTY), signal: AtomicI32::new(0) } }; SLOTS];
+impl Slot {
+    const fn new() -> Self {
+        Self { fd: AtomicI32::new(EMPTY), signal: AtomicI32::new(0), inside: AtomicU32::new(0) }
+    }
+}
+
+static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 /// Slots in use, so that closing a socket need not look at the table.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
-/// Handlers that run now.
-static RUNNING: AtomicU32 = AtomicU32::new(0);
 /// Held while a slot is filled or emptied. Guards the signals that have the handler.
 static INSTALLED: Mutex<Vec<libc::c_int>> = Mutex::new(Vec::new());
 
@@ -57,17 +63,21 @@ fn number(signal: Signal) -> libc::c_int {
 extern "C" fn on_signal(signal: libc::c_int) {
     // SAFETY: the calling thread's errno, which the interrupted code may be about to read.
     let errno = unsafe { *libc::__errno_location() };
-    // ORDERING: pairs with the load in `close`: see the module.
-    RUNNING.fetch_add(1, Ordering::SeqCst);
     for slot in &TABLE {
-        // ORDERING: pairs with the swap in `close` (see the module) and with the store in `open`.
+        if slot.fd.load(Ordering::Relaxed) == EMPTY {
+            continue;
+        }
+        // ORDERING: pairs with the load in `forget_slot`: see the module.
+        slot.inside.fetch_add(1, Ordering::SeqCst);
+        // ORDERING: pairs with the swap in `forget_slot` (see the module), and with the store in
+        // `open`.
         let fd = slot.fd.load(Ordering::SeqCst);
         if fd != EMPTY && slot.signal.load(Ordering::Relaxed) == signal {
             signal_eventfd(fd);
         }
+        // ORDERING: pairs with the load in `forget_slot`: the write above is over.
+        slot.inside.fetch_sub(1, Ordering::Release);
     }
-    // ORDERING: pairs with the load in `close`: the writes above are over.
-    RUNNING.fetch_sub(1, Ordering::Release);
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };
 }
@@ -121,7 +131,7 @@ fn forget_slot(handle: Handle) {
     slot.fd.swap(EMPTY, Ordering::SeqCst);
     OPEN.fetch_sub(1, Ordering::Relaxed);
     // ORDERING: pairs with both read-modify-writes of the handler: see the module.
-    while RUNNING.load(Ordering::SeqCst) != 0 {
+    while slot.inside.load(Ordering::SeqCst) != 0 {
         std::thread::yield_now();
     }
 }

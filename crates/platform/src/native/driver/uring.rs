@@ -25,8 +25,10 @@
 //! flight. All operations are on sockets and wait interruptibly, so that this ends promptly.
 //!
 //! **Waking.** A multishot poll watches the [bell](super::notifier)'s eventfd: one submission for
-//! the driver's whole life. A ring wakes another by message (MSG_RING), submitted at once; when
-//! the message fails, which its completion tells, the eventfd is written after all.
+//! the driver's whole life. A ring wakes another by message (MSG_RING) when submissions wait, with
+//! which it goes to the kernel at once. Alone it would cost more than the eventfd does (Linux 6.18:
+//! 5.0 against 4.5 µs for the caller, most of it the interrupt that wakes the other processor). When
+//! a message fails, which its completion tells, the eventfd is written after all.
 
 use std::io;
 use std::marker::PhantomData;
@@ -102,7 +104,11 @@ struct Messages {
 
 impl Uring {
     pub(super) fn new(config: &Config) -> Result<Self, UringRefused> {
-        let mut ring = build(config.entries.max(1))
+        Self::with_steps(config, &STEPS)
+    }
+
+    fn with_steps(config: &Config, steps: &[&[Flag]]) -> Result<Self, UringRefused> {
+        let mut ring = build(config.entries.max(1), steps)
             .map_err(|error| UringRefused::new("io_uring_setup", error))?;
         let messages = Messages::new(try_out(&mut ring)?);
         let eventfd = new_eventfd().map_err(|error| UringRefused::new("eventfd", error))?;
@@ -116,6 +122,7 @@ impl Uring {
             _not_send: PhantomData,
         };
         driver.watch_bell();
+        driver.enter(0, None, EnterFlags::GETEVENTS);
         Ok(driver)
     }
 
@@ -167,9 +174,11 @@ impl Uring {
         if !other.0.ring() {
             return;
         }
-        let Some((fd, slot)) = self.messages.address(&other.0) else {
-            return other.0.write();
+        let address = match self.ring.submission().is_empty() {
+            true => None,
+            false => self.messages.address(&other.0),
         };
+        let Some((fd, slot)) = address else { return other.0.write() };
         let entry = opcode::MsgRingData::new(Fd(fd), 0, RECEIVED, None).build();
         // SAFETY: a message names no memory.
         unsafe { self.push(&entry.user_data(SENT | slot as u64)) };
@@ -357,13 +366,13 @@ impl std::fmt::Debug for Uring {
     }
 }
 
-/// A ring with the best flags that the kernel takes.
-fn build(entries: u32) -> io::Result<IoUring> {
+/// A ring with the first of `steps` that the kernel takes.
+fn build(entries: u32, steps: &[&[Flag]]) -> io::Result<IoUring> {
     let mut result = Err(io::Error::from_raw_os_error(libc::EINVAL));
-    for step in STEPS {
+    for step in steps {
         let mut builder = IoUring::builder();
         builder.setup_clamp().setup_submit_all().setup_cqsize(entries.saturating_mul(CQ_FACTOR));
-        for flag in step {
+        for flag in *step {
             flag(&mut builder);
         }
         result = builder.build(entries);
@@ -421,4 +430,140 @@ fn duplicate(ring: &IoUring) -> Result<OwnedFd, UringRefused> {
         .map_err(|error| UringRefused::new("fcntl", error))?;
     // SAFETY: the kernel just made `fd`, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Handle;
+    use crate::native::driver::sockets;
+
+    fn read(fd: i32) -> Option<u64> {
+        let mut count = 0_u64;
+        // SAFETY: `count` is 8 writable bytes.
+        let read = unsafe { libc::read(fd, (&raw mut count).cast(), 8) };
+        (read == 8).then_some(count)
+    }
+
+    fn socket() -> Handle {
+        sockets::listen(([127, 0, 0, 1], 0).into(), 1).expect("a listener")
+    }
+
+    fn poll(driver: &mut Uring, handle: Handle, token: u64) {
+        let op = Op::Poll { handle, interest: Interest::Readable };
+        // SAFETY: a poll names no memory.
+        unsafe { driver.submit(op, Token(token)) };
+    }
+
+    /// A driver of each step, or none at all on a machine without io_uring.
+    fn each_step(mut test: impl FnMut(Uring)) {
+        let config = Config { entries: 4, ..Config::default() };
+        if let Err(refused) = Uring::new(&config) {
+            return eprintln!("left out: {refused}");
+        }
+        for step in 0..STEPS.len() {
+            // Older kernels refuse the first steps, and must then be given the later ones.
+            test(Uring::with_steps(&config, &STEPS[step..]).expect("a later step will do"));
+        }
+    }
+
+    #[test]
+    fn every_step_down_gives_a_ring_that_works() {
+        each_step(|mut driver| {
+            let mut completions = Vec::new();
+            let listener = socket();
+            for token in 0..200 {
+                poll(&mut driver, listener, token);
+            }
+            driver.tick(&mut completions);
+            driver.cancel(Token(7));
+            while completions.is_empty() {
+                driver.wait(None, &mut completions);
+            }
+            assert_eq!(completions, [Completion { token: Token(7), result: -libc::ECANCELED }]);
+            let addr = sockets::local_addr(listener).expect("an address");
+            let caller = sockets::connect(addr).expect("it begins to connect");
+            while driver.in_flight() > 0 {
+                // Ticks alone suffice, with and without the TASKRUN flag.
+                driver.tick(&mut completions);
+            }
+            assert_eq!(completions.len(), 200);
+            assert!(completions[1..].iter().all(|completion| completion.result == 0));
+            let notifier = driver.notifier();
+            let waking = std::thread::spawn(move || crate::driver::Notify::notify(&notifier));
+            driver.wait(None, &mut completions);
+            waking.join().expect("notifying does not panic");
+            sockets::close(caller);
+            sockets::close(listener);
+        });
+    }
+
+    #[test]
+    fn a_wake_rides_with_submissions_and_is_written_without() {
+        let config = Config::default();
+        let (Ok(mut sender), Ok(receiver)) = (Uring::new(&config), Uring::new(&config)) else {
+            return eprintln!("left out: no io_uring");
+        };
+        if !sender.messages.works {
+            return eprintln!("left out: no MSG_RING");
+        }
+        let (bell, eventfd) = (Arc::clone(&receiver.bell), receiver.bell.eventfd());
+        let mut receiver = receiver;
+        sender.notify_other(&receiver.notifier());
+        assert!(bell.rise(), "awake: the word alone tells");
+        assert_eq!(read(eventfd), None);
+
+        assert!(bell.doze());
+        sender.notify_other(&receiver.notifier());
+        assert_eq!(read(eventfd), Some(1), "nothing to submit: the eventfd");
+        assert!(bell.rise());
+
+        let listener = socket();
+        poll(&mut sender, listener, 1);
+        assert!(bell.doze());
+        sender.notify_other(&receiver.notifier());
+        assert!(sender.ring.submission().is_empty(), "submitted at once");
+        assert_eq!(read(eventfd), None, "the message is the wake");
+        assert!(bell.rise());
+        let mut completions = Vec::new();
+        // The kernel has something for the receiver, which means nothing to whoever called.
+        receiver.enter(1, None, EnterFlags::GETEVENTS);
+        receiver.drain(&mut completions);
+        assert_eq!(completions, []);
+        assert_ne!(sender.messages.free, u64::MAX);
+        sender.tick(&mut completions);
+        assert_eq!(sender.messages.free, u64::MAX, "the slot is free again");
+        drop(sender);
+        sockets::close(listener);
+    }
+
+    #[test]
+    fn a_message_that_fails_is_followed_by_a_write() {
+        let bell = Bell::new(new_eventfd().expect("an eventfd"), new_eventfd().ok());
+        let mut messages = Messages::new(true);
+        let slots: Vec<_> = std::iter::from_fn(|| messages.address(&bell)).collect();
+        assert_eq!(slots.len(), 64, "and then there is no slot");
+        messages.sent(slots[3].1, 0);
+        assert_eq!(read(bell.eventfd()), None);
+        messages.sent(slots[5].1, -libc::ENOMEM);
+        assert_eq!(read(bell.eventfd()), Some(1));
+        assert_eq!(messages.free.count_ones(), 2);
+    }
+
+    #[test]
+    fn a_bell_that_is_no_longer_watched_is_watched_again() {
+        each_step(|mut driver| {
+            let mut completions = Vec::new();
+            for _ in 0..3 {
+                // What a kernel does that had no memory for the next report: the poll ends.
+                driver.cancel_everything();
+                driver.tick(&mut completions);
+                driver.tick(&mut completions);
+                let notifier = driver.notifier();
+                let waking = std::thread::spawn(move || crate::driver::Notify::notify(&notifier));
+                driver.wait(None, &mut completions);
+                waking.join().expect("notifying does not panic");
+            }
+        });
+    }
 }

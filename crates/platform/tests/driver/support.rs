@@ -9,7 +9,6 @@ use raddle_platform::driver::{Completion, Config, Handle, Interest, Kind, Op, To
 use raddle_platform::{Clock, Driver, Instant, Native, Platform};
 
 pub(crate) type Io = <Native as Platform>::Driver;
-pub(crate) type Notifier = <Io as Driver>::Notifier;
 
 /// A hang becomes a failed test after this time; nothing else depends on it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,6 +32,31 @@ pub(crate) fn available(kind: Kind) -> bool {
         }
     }
 }
+
+/// Runs each property over each driver, under the name `<driver>::<property>`.
+macro_rules! over_all_drivers {
+    ($($property:ident,)*) => {
+        mod io_uring {
+            use raddle_platform::driver::Kind;
+            $(#[test]
+            fn $property() {
+                if crate::support::available(Kind::Uring) {
+                    super::$property(Kind::Uring);
+                }
+            })*
+        }
+        mod epoll {
+            use raddle_platform::driver::Kind;
+            $(#[test]
+            fn $property() {
+                if crate::support::available(Kind::Epoll) {
+                    super::$property(Kind::Epoll);
+                }
+            })*
+        }
+    };
+}
+pub(crate) use over_all_drivers;
 
 /// A socket, closed at the end of its scope.
 #[derive(Debug)]
