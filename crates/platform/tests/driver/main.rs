@@ -1,8 +1,9 @@
-//! The drivers of production: one list of properties over all of them, signals, and kernels that
-//! refuse.
+//! The drivers of production: one list of properties over all of them, what needs no driver,
+//! signals, and kernels that refuse.
 
 mod operations;
 mod refused;
 mod signals;
+mod sockets;
 mod support;
 mod waiting;

@@ -36,6 +36,7 @@ over_all_drivers! {
     a_cancel_that_races_with_data_loses_no_byte,
     a_shutdown_ends_what_is_in_flight,
     a_number_that_is_used_again_is_another_socket,
+    a_socket_that_lost_its_number_disturbs_nobody,
     random_traffic_with_cancels_loses_nothing,
 }
 
@@ -341,9 +342,15 @@ fn a_cancel_that_races_with_data_loses_no_byte(kind: Kind) {
     let far = &far;
     let mut rig = Rig::new(kind);
     let (go, gone) = mpsc::sync_channel::<u8>(0);
+    let (sent, arrived) = mpsc::channel();
     let (mut won, mut lost) = (0, 0);
     thread::scope(|scope| {
-        scope.spawn(move || gone.into_iter().for_each(|byte| send_all(far.0, &[byte])));
+        scope.spawn(move || {
+            for byte in gone {
+                send_all(far.0, &[byte]);
+                sent.send(()).expect("the test goes on");
+            }
+        });
         for round in 0..2_000_u32 {
             let mut buffer = [0];
             rig.recv(&near, &mut buffer, 1);
@@ -352,21 +359,32 @@ fn a_cancel_that_races_with_data_loses_no_byte(kind: Kind) {
             }
             let byte = round as u8 | 1;
             go.send(byte).expect("the sender lives");
-            for _ in 0..round % 64 {
+            for _ in 0..(round % 100) * 20 {
                 std::hint::spin_loop();
             }
+            // The byte comes before the tick, the cancel or the end of it, or after.
+            let mut done = if round % 4 < 2 { rig.tick() } else { Vec::new() };
+            let early = round % 3 == 0;
+            if early {
+                arrived.recv().expect("the sender lives");
+            }
             rig.cancel(1);
-            match rig.result() {
-                1 => {
+            done.extend(rig.finish());
+            if !early {
+                arrived.recv().expect("the sender lives");
+            }
+            match done[..] {
+                [(1, 1)] => {
                     won += 1;
                     assert_eq!(buffer, [byte]);
                 }
-                result => {
+                [(1, result)] => {
                     lost += 1;
                     assert_eq!(result, -libc::ECANCELED);
                     assert_eq!(buffer, [0]);
                     assert_eq!(receive(near.0, 1), [byte]);
                 }
+                _ => panic!("one operation completes once, not {done:?}"),
             }
         }
         drop(go);
@@ -401,6 +419,28 @@ fn a_number_that_is_used_again_is_another_socket(kind: Kind) {
         assert_eq!(rig.result(), 2);
         assert_eq!(buffer, [round; 2]);
     }
+}
+
+fn a_socket_that_lost_its_number_disturbs_nobody(kind: Kind) {
+    let mut rig = Rig::new(kind);
+    let ((old, old_far), (new, new_far)) = (pair(), pair());
+    rig.poll(&old, Interest::Readable, 1);
+    assert_eq!(rig.tick(), []);
+    rig.cancel(1);
+    assert_eq!(rig.result(), -libc::ECANCELED);
+    // The old socket stays open under another number, and the new one gets its number.
+    // SAFETY: take no pointers; both numbers are this test's.
+    let kept = Socket(Handle(unsafe { libc::dup(old.0.0) }));
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::dup2(new.0.0, old.0.0) }, old.0.0);
+    let renumbered = old;
+    rig.poll(&renumbered, Interest::Readable, 2);
+    assert_eq!(rig.tick(), []);
+    send_all(old_far.0, b"x");
+    ready(kept.0, Interest::Readable);
+    assert_eq!(rig.tick(), [], "the old socket's news are not the new one's");
+    send_all(new_far.0, b"x");
+    assert_eq!(rig.result(), 0);
 }
 
 /// A stream of numbered bytes through sockets whose reads are cancelled at random: every byte

@@ -128,6 +128,18 @@ fn a_closed_handles_number_is_written_to_by_no_handler() {
     assert!(reused > 0);
 }
 
+#[test]
+fn calls_that_a_signal_interrupts_are_restarted() {
+    let _alone = alone();
+    let _handle = handle(Signal::Interrupt);
+    // SAFETY: a sigaction of zeros is valid.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: asks for the current action, into a valid place.
+    let status = unsafe { libc::sigaction(libc::SIGINT, ptr::null(), &raw mut action) };
+    assert_eq!(status, 0);
+    assert_ne!(action.sa_flags & libc::SA_RESTART, 0);
+}
+
 /// Interrupts `thread` until `done`.
 fn interrupt(thread: libc::pthread_t, done: &AtomicBool) {
     while !done.load(Ordering::Relaxed) {
