@@ -142,14 +142,7 @@ impl Slab {
     ///
     /// The caller sees to it that no other handle of this stack exists.
     pub(super) fn stack(self: &Arc<Self>, index: usize) -> Stack {
-        let top = self.limit_of(index) + self.geometry.stride();
-        let base = top - index % COLOURS * COLOUR_BYTES;
-        Stack {
-            base: NonZeroUsize::new(base).expect("a slab does not start at 0"),
-            label: self.record.label(index),
-            index,
-            slab: Arc::clone(self),
-        }
+        Stack { slab: Arc::clone(self), index }
     }
 
     /// Takes the stacks that were dropped elsewhere.
@@ -180,24 +173,24 @@ impl Drop for Slab {
 /// One stack, owned. Dropping it returns it to its slab from any thread;
 /// [`StackPool::give`](super::StackPool::give) is cheaper.
 pub struct Stack {
-    base: NonZeroUsize,
-    label: &'static Label,
-    index: usize,
     slab: Arc<Slab>,
+    index: usize,
 }
 
 impl Stack {
     /// The highest address, exclusive: where the stack pointer starts. Aligned to 16 bytes.
     #[inline]
     pub fn base(&self) -> NonZeroUsize {
-        self.base
+        let top = self.slab.limit_of(self.index) + self.slab.geometry.stride();
+        let base = top - self.index % COLOURS * COLOUR_BYTES;
+        NonZeroUsize::new(base).expect("the mapping does not start at 0")
     }
 
     /// The lowest address, that of the guard page. Aligned to a page.
     #[inline]
     pub fn limit(&self) -> NonZeroUsize {
-        let offset = self.index * self.slab.geometry.stride();
-        self.slab.start.checked_add(offset).expect("inside the mapping")
+        let limit = self.slab.limit_of(self.index);
+        NonZeroUsize::new(limit).expect("the mapping does not start at 0")
     }
 
     /// The size that the pool was made for, in bytes: what lies between guard page and
@@ -216,16 +209,17 @@ impl Stack {
     #[inline]
     pub unsafe fn set_label(&self, id: u64, name: &str) {
         // SAFETY: the caller's promise; `clear_label` is called where a stack ends its use.
-        unsafe { self.label.set(id, name) };
+        unsafe { self.label().set(id, name) };
     }
 
     #[inline]
     pub(super) fn clear_label(&self) {
-        self.label.clear();
+        self.label().clear();
     }
 
-    pub(super) fn geometry(&self) -> Geometry {
-        self.slab.geometry
+    #[inline]
+    fn label(&self) -> &'static Label {
+        self.slab.record.label(self.index)
     }
 
     /// Gives the pages back to the kernel; they read as zero afterwards.
@@ -250,8 +244,8 @@ impl fmt::Debug for Stack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stack")
             .field("limit", &format_args!("{:#x}", self.limit()))
-            .field("base", &format_args!("{:#x}", self.base))
-            .field("id", &self.label.id())
+            .field("base", &format_args!("{:#x}", self.base()))
+            .field("id", &self.label().id())
             .finish()
     }
 }
