@@ -75,11 +75,46 @@ fn every_stack_has_its_own_memory_and_a_guard_page_below() {
     }
 }
 
+/// From here on the kernel answers EINVAL to the calling thread's MADV_GUARD_INSTALL, as kernels
+/// before Linux 6.13 do.
+fn refuse_guard_marks() {
+    const SYSCALL_OFFSET: u32 = 0;
+    const THIRD_ARGUMENT_OFFSET: u32 = 16 + 2 * 8;
+    let step = |code: u32, k: u32, jt, jf| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    let equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    let answer = libc::BPF_RET | libc::BPF_K;
+    let mut filter = [
+        step(load, SYSCALL_OFFSET, 0, 0),
+        step(equal, libc::SYS_madvise as u32, 0, 3),
+        step(load, THIRD_ARGUMENT_OFFSET, 0, 0),
+        step(equal, 102, 0, 1),
+        step(answer, libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32, 0, 0),
+        step(answer, libc::SECCOMP_RET_ALLOW, 0, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program is valid for the call, which copies it.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program), 0);
+    }
+}
+
 #[test]
-fn a_pool_falls_back_to_mprotect_only_when_asked_or_refused() {
-    let mut pool = StackPool::with_guard(0, Guard::Mprotect);
-    let _stack = pool.take().expect("a stack");
-    assert_eq!(pool.guard(), Guard::Mprotect);
+fn a_kernel_that_refuses_guard_marks_gets_mprotect() {
+    let thread = std::thread::spawn(|| {
+        refuse_guard_marks();
+        let mut pool = StackPool::new(0);
+        assert_eq!(pool.guard(), Guard::Madvise, "not tried yet");
+        let stacks = take(&mut pool, SLAB + 1);
+        assert_eq!(pool.guard(), Guard::Mprotect);
+        for stack in &stacks {
+            assert!(!writable(stack.limit().get() + page() - 1));
+            assert!(writable(stack.limit().get() + page()));
+        }
+    });
+    thread.join().expect("no assertion failed");
 }
 
 #[test]

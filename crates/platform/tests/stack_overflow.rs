@@ -50,16 +50,20 @@ fn labelled(kind: Guard, id: u64, name: &'static str) -> (StackPool, Stack) {
     install_overflow_handler().expect("a handler");
     prepare_thread().expect("an alternate stack");
     let mut pool = StackPool::with_guard(128 << 10, kind);
-    // Some in use before and after, so that the right one has to be found.
-    for _ in 0..70 {
-        let other = pool.take().expect("a stack");
-        // SAFETY: a constant.
-        unsafe { other.set_label(1, "another") };
-        std::mem::forget(other);
-    }
+    // Slabs before and after, all in use, so that the right stack has to be found.
+    let use_up = |pool: &mut StackPool| {
+        for _ in 0..70 {
+            let other = pool.take().expect("a stack");
+            // SAFETY: a constant.
+            unsafe { other.set_label(1, "another") };
+            std::mem::forget(other);
+        }
+    };
+    use_up(&mut pool);
     let stack = pool.take().expect("a stack");
     // SAFETY: a constant.
     unsafe { stack.set_label(id, name) };
+    use_up(&mut pool);
     (pool, stack)
 }
 
@@ -127,6 +131,12 @@ fn die(case: &str) {
             let stack = pool.take().expect("the same");
             // SAFETY: a constant.
             unsafe { stack.set_label(2, "the second") };
+            run_on(stack, || _ = black_box(recurse(0)));
+        }
+        "stack without a label" => {
+            let (mut pool, stack) = labelled(Guard::Madvise, 1, "the first");
+            pool.give(stack);
+            let stack = pool.take().expect("the same");
             run_on(stack, || _ = black_box(recurse(0)));
         }
         "foreign thread" => foreign_thread(|| {
@@ -259,6 +269,11 @@ fn a_frame_larger_than_the_guard_page_does_not_jump_over_it() {
 #[test]
 fn a_reused_stack_has_its_last_label() {
     names_the_fiber("reused stack", &format!("fiber 'the second' (id 2) {REST}"));
+}
+
+#[test]
+fn a_label_ends_when_its_stack_is_given_back() {
+    names_the_fiber("stack without a label", &format!("fiber (id 0) {REST}"));
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Label {
     }
 
     pub(super) fn clear(&self) {
+        self.id.store(0, Ordering::Relaxed);
         self.name_bytes.store(0, Ordering::Relaxed);
     }
 
