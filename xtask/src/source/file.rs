@@ -9,11 +9,10 @@ use super::comments::{self, Comment, Trivia};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct FileId(pub(crate) usize);
 
-/// The text of a file, its syntax tree and its comments.
+/// The syntax tree of a file and its comments.
 pub(crate) struct File {
     /// Relative to the root of what is checked.
     pub(crate) path: PathBuf,
-    pub(crate) text: String,
     /// Empty if the text does not parse; then `error` says why.
     pub(crate) syntax: syn::File,
     pub(crate) error: Option<(Place, String)>,
@@ -21,10 +20,10 @@ pub(crate) struct File {
 }
 
 impl File {
-    /// Reads and parses `text`.
-    pub(crate) fn new(path: PathBuf, text: String) -> Self {
-        let trivia = comments::scan(&text);
-        let (syntax, error) = match syn::parse_file(&text) {
+    /// Parses `text`.
+    pub(crate) fn new(path: PathBuf, text: &str) -> Self {
+        let trivia = comments::scan(text);
+        let (syntax, error) = match syn::parse_file(text) {
             Ok(syntax) => (syntax, None),
             Err(error) => {
                 let empty = syn::File {
@@ -36,7 +35,7 @@ impl File {
                 (empty, Some((Place::of(error.span()), error.to_string())))
             }
         };
-        Self { path, text, syntax, error, trivia }
+        Self { path, syntax, error, trivia }
     }
 
     /// The directory of the file.
@@ -103,7 +102,7 @@ mod tests {
     use super::{File, Place};
 
     fn file(text: &str) -> File {
-        File::new("lib.rs".into(), text.into())
+        File::new("lib.rs".into(), text)
     }
 
     fn above(file: &File, line: usize) -> Vec<&str> {

@@ -14,7 +14,7 @@ mod names;
 mod walk;
 
 pub(crate) use file::{File, FileId};
-pub(crate) use modules::{Modules, Root};
+pub(crate) use modules::{Modules, Root, normal};
 pub(crate) use names::Foreign;
 pub(crate) use walk::{Context, Function, Home, Node, Path, Spot, parse_macro, walk};
 

@@ -226,7 +226,7 @@ impl<'ast> Visit<'ast> for Loader<'_> {
 }
 
 /// `path` without `.` and `..`.
-fn normal(path: &Path) -> PathBuf {
+pub(crate) fn normal(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut path, component| {
         match component {
             Component::CurDir => {}

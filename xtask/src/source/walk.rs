@@ -4,7 +4,7 @@
 //! walked as code, and what does not parse (and each `macro_rules!` body) is searched for paths.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
-use syn::parse::Parser;
+use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
@@ -219,11 +219,29 @@ pub(crate) fn walk(
 
 /// The arguments of a macro call as statements, if they look like code.
 pub(crate) fn parse_macro(mac: &syn::Macro) -> Option<Vec<Stmt>> {
-    let expressions = Punctuated::<Expr, Token![,]>::parse_terminated;
-    if let Ok(expressions) = expressions.parse2(mac.tokens.clone()) {
-        return Some(expressions.into_iter().map(|expr| Stmt::Expr(expr, None)).collect());
+    let statement = |expr| Stmt::Expr(expr, None);
+    if mac.path.segments.last().is_some_and(|last| last.ident == "matches") {
+        let expressions = mac.parse_body_with(parse_matches).ok()?;
+        return Some(expressions.into_iter().map(statement).collect());
     }
-    Block::parse_within.parse2(mac.tokens.clone()).ok()
+    let expressions = Punctuated::<Expr, Token![,]>::parse_terminated;
+    if let Ok(expressions) = mac.parse_body_with(expressions) {
+        return Some(expressions.into_iter().map(statement).collect());
+    }
+    mac.parse_body_with(Block::parse_within).ok()
+}
+
+/// The expressions of `matches!(value, pattern if guard)`. Parsed like other macros, the pattern
+/// would be taken for one.
+fn parse_matches(input: ParseStream<'_>) -> syn::Result<Vec<Expr>> {
+    let mut expressions = vec![input.parse()?];
+    input.parse::<Token![,]>()?;
+    syn::Pat::parse_multi_with_leading_vert(input)?;
+    if input.parse::<Option<Token![if]>>()?.is_some() {
+        expressions.push(input.parse()?);
+    }
+    input.parse::<Option<Token![,]>>()?;
+    Ok(expressions)
 }
 
 struct Walker<'a, 's> {

@@ -60,7 +60,7 @@ impl Tree {
             let entry = entry.map_err(|error| Error::new(error.to_string()))?;
             let relative = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_path_buf();
             match relative.extension().and_then(|extension| extension.to_str()) {
-                Some("rs") => files.push(File::new(relative, read(entry.path())?)),
+                Some("rs") => files.push(File::new(relative, &read(entry.path())?)),
                 Some("md" | "toml") => {
                     texts.push(Text { path: relative, text: read(entry.path())? });
                 }
@@ -78,7 +78,7 @@ impl Tree {
             Ok(relative) => (own, relative.to_path_buf()),
             Err(_) => (PathBuf::from("/"), path.strip_prefix("/").unwrap_or(path).to_path_buf()),
         };
-        let files = vec![File::new(relative, read(path)?)];
+        let files = vec![File::new(relative, &read(path)?)];
         let workspace = Workspace { root: root.clone(), packages: Vec::new() };
         Ok(Self::new(workspace, prefix(&root), files, vec![Part::Production], Vec::new()))
     }
