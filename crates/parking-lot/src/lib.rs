@@ -7,7 +7,9 @@
 //! | | blocking (fiber or thread) | async | at once | with a limit |
 //! |---|---|---|---|---|
 //! | [`ParkingMutex`] | `lock` | `lock_async` | `try_lock` | `try_lock_for`, `try_lock_until`, `lock_cancellable` |
+//! | [`Condvar`] | `wait`, `wait_while` | `wait_async` | | `wait_for`, `wait_until`, …, `wait_cancellable` |
 //! | [`Semaphore`] | `acquire`, `acquire_many` | `acquire_async`, … | `try_acquire`, … | `try_acquire_for`, …, `acquire_cancellable` |
+//! | [`WaitGroup`] | `wait` | `wait_async` | | `wait_for`, `wait_until`, `wait_cancellable` |
 //!
 //! ```
 //! use raddle_parking_lot::{ParkingMutex, Semaphore};
@@ -38,13 +40,17 @@
 //! [`raddle_platform::suspend`], so the locks work on plain threads as well.
 
 mod block;
+mod condvar;
 mod mutex;
 mod queue;
 mod semaphore;
 mod spin;
+mod wait_group;
 
+pub use condvar::{Condvar, WaitNotified, WaitTimeoutResult};
 pub use mutex::{Lock, MappedMutexGuard, MutexGuard, ParkingMutex};
 pub use semaphore::{AcquirePermits, Semaphore, SemaphorePermit};
+pub use wait_group::{WaitDone, WaitGroup};
 
 /// The waiting fiber was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

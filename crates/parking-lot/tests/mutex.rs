@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Counting, as_cancelled_fiber, ready, threads};
+use common::{Counting, as_cancelled_fiber, freed_by_the_waiter, ready, threads};
 use raddle_parking_lot::{MutexGuard, ParkingMutex};
 use raddle_platform::{Clock, Native, Platform, suspend};
 
@@ -334,15 +334,8 @@ fn many_futures_dropped_at_random_lose_no_wake() {
 #[test]
 fn a_mutex_may_be_freed_right_after_its_waiter_returned() {
     for _ in 0..2_000 {
-        let mutex = Box::new(ParkingMutex::<u32>::new(0));
-        let guard = mutex.lock();
-        std::thread::scope(|scope| {
-            let mutex = &mutex;
-            let waiter = scope.spawn(move || *mutex.lock() += 1);
-            drop(guard);
-            waiter.join().expect("no panic");
-        });
-        drop(mutex);
+        let mutex: ParkingMutex<bool> = ParkingMutex::new(false);
+        freed_by_the_waiter(mutex, |mutex| while !*mutex.lock() {}, |mutex| *mutex.lock() = true);
     }
 }
 

@@ -7,7 +7,8 @@ use raddle_platform::{Clock, Instant, Platform};
 
 use super::raw::{RawMutex, STARVING, WAKING};
 use crate::block::Wait;
-use crate::queue::{GRANTED, Node, WAITING, WOKEN, WakerKey};
+use crate::queue::{GRANTED, List, MOVED, Node, WAITING, WOKEN, WakerKey};
+use crate::spin::Backoff;
 
 /// Somebody who waits for a mutex.
 ///
@@ -17,6 +18,9 @@ pub(crate) struct Acquire<'a, P: Platform> {
     pub(crate) node: Node<P>,
     key: WakerKey,
     queued: bool,
+    /// The state of the node while it is linked: WAITING, or MOVED if a condition variable has put
+    /// it here.
+    linked: u32,
     starving: bool,
     losses: u32,
     since: Option<Instant>,
@@ -29,6 +33,7 @@ impl<'a, P: Platform> Acquire<'a, P> {
             node: Node::new(),
             key: WakerKey::NONE,
             queued: false,
+            linked: WAITING,
             starving: false,
             losses: 0,
             since: None,
@@ -42,9 +47,10 @@ impl<'a, P: Platform> Acquire<'a, P> {
         let waker = context.waker().clone();
         self.key = WakerKey::of(&waker);
         // SAFETY: the node is not linked: it never was, or its verdict has come.
-        unsafe { self.node.prepare(waker, 0) };
+        unsafe { self.node.prepare_again(waker) };
         self.starving = mine != 0 && self.is_starving();
         self.queued = false;
+        self.linked = WAITING;
         let mut list = self.mutex.lock_queue_or_lock(mine)?;
         let set = if self.starving { STARVING } else { 0 };
         // SAFETY: QLOCK is held; the node is pinned in `self` and unlinked by `give_up` before it
@@ -71,22 +77,59 @@ impl<'a, P: Platform> Acquire<'a, P> {
             })
     }
 
+    /// The node is in somebody else's queue, whose owner will put it into this mutex's.
+    pub(crate) fn adopt(&mut self, key: WakerKey) {
+        self.key = key;
+        self.queued = true;
+        self.linked = MOVED;
+    }
+
+    /// The node is in no queue any more.
+    pub(crate) fn forsake(&mut self) {
+        self.queued = false;
+    }
+
+    /// Gives up, and passes on what was given meanwhile.
+    pub(crate) fn abandon(&mut self) {
+        if self.give_up_acquire() {
+            self.mutex.unlock();
+        }
+    }
+
+    /// Runs `change` under QLOCK if the node is linked; clears the flags that it returns. If the
+    /// node is not linked, waits for its verdict, which is about to come, and returns `None`.
+    fn if_linked<R>(&self, change: impl FnOnce(&mut List<P>, &Node<P>) -> (usize, R)) -> Option<R> {
+        let mut backoff = Backoff::new();
+        loop {
+            let state = self.node.place();
+            if state == self.linked {
+                let mut list = self.mutex.lock_queue();
+                if self.node.place() == self.linked {
+                    let (clear, result) = change(&mut list, &self.node);
+                    // SAFETY: QLOCK is held, and the list is as `change` left it.
+                    unsafe { self.mutex.settle(list, clear, 0).publish() };
+                    return Some(result);
+                }
+                // SAFETY: QLOCK is held, and the list is unchanged.
+                unsafe { self.mutex.settle(list, 0, 0).publish() };
+            } else if state >= WOKEN {
+                return None;
+            } else {
+                backoff.pause::<P>();
+            }
+        }
+    }
+
     /// A future is polled with another waker than it is queued with.
-    fn replace_waker(&mut self, context: &Context<'_>) {
+    pub(crate) fn replace_waker(&mut self, context: &Context<'_>) {
         let waker = context.waker().clone();
         self.key = WakerKey::of(&waker);
-        let list = self.mutex.lock_queue();
-        let linked = self.node.place() == WAITING;
         // SAFETY: QLOCK is held, so the linked node's waker is the caller's to change.
-        let old = if linked { unsafe { self.node.replace_waker(Some(waker)) } } else { None };
-        // SAFETY: QLOCK is held, and the list is unchanged.
-        unsafe { self.mutex.settle(list, 0, 0).publish() };
-        drop(old);
-        if !linked {
-            // The verdict goes to the old waker, perhaps of a task that is no more. It comes at
-            // once: wait for it here.
-            self.node.await_verdict();
-        }
+        let replace =
+            |_: &mut List<P>, node: &Node<P>| (0, unsafe { node.replace_waker(Some(waker)) });
+        // The old waker is dropped here, not under QLOCK. If there is a verdict instead it went to
+        // that one; but then the caller is about to see it.
+        drop(self.if_linked(replace));
     }
 
     fn poll_acquire(&mut self, context: &Context<'_>, patient: bool) -> Poll<()> {
@@ -126,29 +169,16 @@ impl<'a, P: Platform> Acquire<'a, P> {
             return false;
         }
         self.queued = false;
-        if self.node.place() == WAITING {
-            let mut list = self.mutex.lock_queue();
-            let linked = self.node.place() == WAITING;
-            let clear = if linked && self.starving { STARVING } else { 0 };
-            // SAFETY: QLOCK is held; a WAITING node is linked in this list. If it is STARVING
-            // then it is the only one.
-            unsafe {
-                if linked {
-                    list.remove(&raw const self.node);
-                }
-                self.mutex.settle(list, clear, 0).publish();
-            }
-            if linked {
-                return false;
-            }
-        }
-        self.settle_debt()
+        // A STARVING waiter is the only one, and takes the flag along.
+        let clear = if self.starving { STARVING } else { 0 };
+        // SAFETY: QLOCK is held, and the node linked in this list.
+        let remove = |list: &mut List<P>, node: &Node<P>| (clear, unsafe { list.remove(node) });
+        self.if_linked(remove).is_none() && self.take_verdict()
     }
 
-    /// A verdict is owed or there: takes it. Returns whether the mutex came with it.
-    pub(crate) fn settle_debt(&mut self) -> bool {
-        self.queued = false;
-        if self.node.await_verdict() == GRANTED || self.mutex.try_lock_slow(WAKING) {
+    /// Takes the verdict of a waiter that has given up. Returns whether it has the mutex now.
+    fn take_verdict(&self) -> bool {
+        if self.node.verdict() == GRANTED || self.mutex.try_lock_slow(WAKING) {
             return true;
         }
         // Somebody else has the mutex. Whoever is next in the queue shall be woken when it is
@@ -174,8 +204,6 @@ impl<P: Platform> Wait for Acquire<'_, P> {
 
 impl<P: Platform> Drop for Acquire<'_, P> {
     fn drop(&mut self) {
-        if self.give_up_acquire() {
-            self.mutex.unlock();
-        }
+        self.abandon();
     }
 }

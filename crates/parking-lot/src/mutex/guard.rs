@@ -10,7 +10,7 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use raddle_platform::{Native, Platform, Race};
+use raddle_platform::{Native, Platform, Race, Threads};
 
 use super::{ParkingMutex, RawMutex};
 
@@ -34,7 +34,7 @@ impl<'a, T: ?Sized, P: Platform> MutexGuard<'a, T, P> {
     /// The caller has locked `mutex`, and leaves the unlocking to the guard.
     #[inline]
     #[track_caller]
-    pub(super) unsafe fn new(mutex: &'a ParkingMutex<T, P>) -> Self {
+    pub(crate) unsafe fn new(mutex: &'a ParkingMutex<T, P>) -> Self {
         let (_, open) = mutex.value.open_mut();
         Self { mutex, open: ManuallyDrop::new(open), value: PhantomData }
     }
@@ -103,15 +103,13 @@ impl<'a, T: ?Sized, P: Platform> MutexGuard<'a, T, P> {
 
     /// Runs `f` with the mutex unlocked.
     pub fn unlocked<R>(this: &mut Self, f: impl FnOnce() -> R) -> R {
-        let relock = Relock::close(this);
-        relock.0.mutex.raw.unlock();
+        let _relock = Relock::unlock(this);
         f()
     }
 
     /// Runs `f` with the mutex unlocked, after it was handed to whoever has waited longest.
     pub fn unlocked_fair<R>(this: &mut Self, f: impl FnOnce() -> R) -> R {
-        let relock = Relock::close(this);
-        relock.0.mutex.raw.unlock_fair();
+        let _relock = Relock::unlock_fair(this);
         f()
     }
 }
@@ -120,19 +118,46 @@ impl<'a, T: ?Sized, P: Platform> MutexGuard<'a, T, P> {
 pub(crate) struct Relock<'g, 'a, T: ?Sized, P: Platform>(&'g mut MutexGuard<'a, T, P>);
 
 impl<'g, 'a, T: ?Sized, P: Platform> Relock<'g, 'a, T, P> {
-    /// Ends the guard's access; the caller unlocks.
-    fn close(guard: &'g mut MutexGuard<'a, T, P>) -> Self {
-        // SAFETY: the token is replaced by `drop` before anybody uses it again.
+    pub(crate) fn unlock(guard: &'g mut MutexGuard<'a, T, P>) -> Self {
+        // SAFETY: the token is replaced by `reopen` before anybody uses it again.
         unsafe { ManuallyDrop::drop(&mut guard.open) };
+        guard.mutex.raw.unlock();
         Self(guard)
+    }
+
+    fn unlock_fair(guard: &'g mut MutexGuard<'a, T, P>) -> Self {
+        // SAFETY: the token is replaced by `reopen` before anybody uses it again.
+        unsafe { ManuallyDrop::drop(&mut guard.open) };
+        guard.mutex.raw.unlock_fair();
+        Self(guard)
+    }
+
+    /// # Safety
+    /// The mutex was locked again, on behalf of the guard.
+    pub(crate) unsafe fn locked(self) {
+        // SAFETY: the guard's access begins again; `drop`, which would lock, does not run.
+        unsafe { ManuallyDrop::new(self).reopen() };
+    }
+
+    /// # Safety
+    /// The mutex is locked on behalf of the guard, whose access is closed.
+    unsafe fn reopen(&mut self) {
+        let (_, open) = self.0.mutex.value.open_mut();
+        self.0.open = ManuallyDrop::new(open);
     }
 }
 
 impl<T: ?Sized, P: Platform> Drop for Relock<'_, '_, T, P> {
     fn drop(&mut self) {
-        self.0.mutex.raw.lock();
-        let (_, open) = self.0.mutex.value.open_mut();
-        self.0.open = ManuallyDrop::new(open);
+        // When the world is torn down its mutexes may have lost their owners: no waiting for them.
+        // The guard then unlocks what it may not have, in a world that nobody uses any more.
+        if P::Threads::tearing_down() {
+            self.0.mutex.raw.try_lock();
+        } else {
+            self.0.mutex.raw.lock();
+        }
+        // SAFETY: the mutex is locked.
+        unsafe { self.reopen() };
     }
 }
 

@@ -16,6 +16,7 @@ use raddle_platform::suspend::Limits;
 use raddle_platform::{Clock, Instant, Native, Platform, RaceCell};
 
 pub(crate) use acquire::Acquire;
+pub(crate) use guard::Relock;
 pub use guard::{MappedMutexGuard, MutexGuard};
 pub(crate) use raw::RawMutex;
 
@@ -142,6 +143,11 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     #[inline]
     pub fn lock_async(&self) -> Lock<'_, T, P> {
         Lock { mutex: self, acquire: Acquire::new(&self.raw) }
+    }
+
+    #[inline]
+    pub(crate) fn raw(&self) -> &RawMutex<P> {
+        &self.raw
     }
 
     /// Whether somebody has the mutex; by the time that the caller looks, it may have changed.

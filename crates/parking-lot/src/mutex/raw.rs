@@ -60,7 +60,7 @@ use raddle_platform::{Atomic, Ordering, Platform};
 
 use super::acquire::Acquire;
 use crate::block::block;
-use crate::queue::{Chain, GRANTED, List, WOKEN};
+use crate::queue::{Chain, GRANTED, List, WOKEN, lock_bit, try_lock_bit};
 use crate::spin::{Backoff, spin};
 
 pub(super) const LOCKED: usize = 1;
@@ -194,26 +194,7 @@ impl<P: Platform> RawMutex<P> {
 
     /// Takes QLOCK, and with it the list.
     pub(super) fn lock_queue(&self) -> List<P> {
-        let mut backoff = Backoff::new();
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if word & QLOCK == 0 {
-                // ORDERING: pairs with the releasing compare-exchange in `settle`, for the nodes.
-                match self.word.compare_exchange_weak(
-                    word,
-                    word | QLOCK,
-                    Ordering::Acquire,
-                    Ordering::Relaxed,
-                ) {
-                    Ok(_) => return List::from_word(word, FLAGS),
-                    Err(found) => word = found,
-                }
-                P::retry("mutex queue");
-            } else {
-                backoff.pause::<P>();
-                word = self.word.load(Ordering::Relaxed);
-            }
-        }
+        List::from_word(lock_bit::<P>(&self.word, QLOCK), FLAGS)
     }
 
     /// As [`lock_queue`](Self::lock_queue), unless the mutex is free: then takes that. `mine` is
@@ -229,17 +210,9 @@ impl<P: Platform> RawMutex<P> {
                 backoff.pause::<P>();
                 continue;
             }
-            // ORDERING: pairs with the releasing compare-exchange in `settle`, for the nodes.
-            let taken = self.word.compare_exchange_weak(
-                word,
-                word | QLOCK,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            );
-            if taken.is_ok() {
+            if try_lock_bit::<P>(&self.word, QLOCK, word) {
                 return Some(List::from_word(word, FLAGS));
             }
-            P::retry("mutex queue");
         }
     }
 
@@ -290,5 +263,24 @@ impl<P: Platform> RawMutex<P> {
             }
             P::retry("mutex settle");
         }
+    }
+
+    /// Queues the nodes of `chain`, which waited for something else until now. They are MOVED from
+    /// here on. The caller need not have the mutex: the nodes' owners borrow it until their
+    /// verdict.
+    ///
+    /// # Safety
+    /// The nodes' owners expect this, and handle what a waiter for a mutex must handle.
+    pub(crate) unsafe fn requeue(&self, mut chain: Chain<P>) {
+        let mut list = self.lock_queue();
+        while let Some(node) = chain.take_first() {
+            // SAFETY: QLOCK is held; the node is unlinked, alive until its verdict, and pinned.
+            unsafe {
+                (*node).mark_moved();
+                list.push_back(node);
+            }
+        }
+        // SAFETY: QLOCK is held. This is the last access: the mutex may be gone afterwards.
+        unsafe { self.settle(list, 0, 0).publish() };
     }
 }

@@ -137,11 +137,6 @@ impl<P: Platform> Chain<P> {
         Self { first: ptr::null(), last: ptr::null(), verdict: WOKEN }
     }
 
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_null()
-    }
-
     /// What will be told to all of the chain.
     pub(crate) fn set_verdict(&mut self, verdict: u32) {
         self.verdict = verdict;

@@ -40,8 +40,12 @@
 //! MOVED exists for condition variables only. There is one protocol for threads, fibers and
 //! futures: all three are a [`Waker`](core::task::Waker) here.
 
+mod bit;
 mod list;
 mod node;
+mod waiter;
 
+pub(crate) use bit::{lock_bit, try_lock_bit};
 pub(crate) use list::{Chain, List};
-pub(crate) use node::{GRANTED, LEAVING, MOVED, Node, WAITING, WOKEN, WakerKey};
+pub(crate) use node::{GRANTED, MOVED, Node, WAITING, WOKEN, WakerKey};
+pub(crate) use waiter::{Granter, Waiter};

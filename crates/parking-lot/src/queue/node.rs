@@ -77,6 +77,16 @@ impl<P: Platform> Node<P> {
         self.state.store(WAITING, Ordering::Relaxed);
     }
 
+    /// As [`prepare`](Self::prepare), with what was wanted before.
+    ///
+    /// # Safety
+    /// The caller owns the node, and it is not linked.
+    pub(crate) unsafe fn prepare_again(&self, waker: Waker) {
+        // SAFETY: nobody but the caller knows the node.
+        unsafe { self.shared.with_mut(|shared| shared.waker = Some(waker)) };
+        self.state.store(WAITING, Ordering::Relaxed);
+    }
+
     /// The state as the owner must see it: after a verdict, all that happened before it.
     pub(crate) fn verdict(&self) -> u32 {
         // ORDERING: pairs with the releasing store in `Chain::publish`. Without it the owner could
@@ -87,6 +97,14 @@ impl<P: Platform> Node<P> {
     /// The state as seen under the QLOCK that guards the node.
     pub(crate) fn place(&self) -> u32 {
         self.state.load(Ordering::Relaxed)
+    }
+
+    /// The unlinked node goes into the queue of a mutex.
+    ///
+    /// # Safety
+    /// The caller has unlinked the node, and holds the QLOCK of that mutex.
+    pub(crate) unsafe fn mark_moved(&self) {
+        self.state.store(MOVED, Ordering::Relaxed);
     }
 
     /// Waits for a verdict that is owed.
@@ -104,9 +122,9 @@ impl<P: Platform> Node<P> {
     /// What the waiter wants.
     ///
     /// # Safety
-    /// The node is linked and the caller holds the QLOCK that guards it.
+    /// The node is linked and the caller holds the QLOCK that guards it, or owns the unlinked node.
     pub(crate) unsafe fn want(&self) -> usize {
-        // SAFETY: QLOCK excludes everybody else.
+        // SAFETY: as the caller promises.
         unsafe { self.shared.with(|shared| shared.want) }
     }
 

@@ -1,8 +1,7 @@
 //! Permits.
 //!
-//! The word and its protocol are in [`raw`], the waiting in [`acquire`].
+//! The word and its protocol are in [`raw`].
 
-mod acquire;
 mod raw;
 
 use core::fmt;
@@ -17,7 +16,7 @@ use raddle_platform::{Clock, Instant, Native, Platform};
 
 use crate::Cancelled;
 use crate::block::Wait;
-use acquire::Acquire;
+use crate::queue::Waiter;
 use raw::RawSemaphore;
 
 /// Permits that are taken and given back: at most so many at a time.
@@ -167,7 +166,7 @@ impl<P: Platform> Semaphore<P> {
     /// Takes `count` permits at once; the calling task is suspended until it can. Dropping the
     /// future gives up the place in the queue.
     pub fn acquire_many_async(&self, count: u32) -> AcquirePermits<'_, P> {
-        AcquirePermits { semaphore: self, count, acquire: Acquire::new(&self.raw, count as usize) }
+        AcquirePermits { semaphore: self, count, waiter: Waiter::new(&self.raw, count as usize) }
     }
 
     #[inline]
@@ -187,7 +186,7 @@ impl<P: Platform> fmt::Debug for Semaphore<P> {
 pub struct AcquirePermits<'a, P: Platform = Native> {
     semaphore: &'a Semaphore<P>,
     count: u32,
-    acquire: Acquire<'a, P>,
+    waiter: Waiter<'a, P, RawSemaphore<P>>,
 }
 
 impl<'a, P: Platform> Future for AcquirePermits<'a, P> {
@@ -195,9 +194,9 @@ impl<'a, P: Platform> Future for AcquirePermits<'a, P> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (semaphore, count) = (self.semaphore, self.count);
-        // SAFETY: `acquire` is pinned as `self` is: it is never moved out.
-        let acquire = unsafe { self.map_unchecked_mut(|this| &mut this.acquire) };
-        acquire.poll(context, false).map(|()| semaphore.permit(count))
+        // SAFETY: `waiter` is pinned as `self` is: it is never moved out.
+        let waiter = unsafe { self.map_unchecked_mut(|this| &mut this.waiter) };
+        waiter.poll(context, false).map(|()| semaphore.permit(count))
     }
 }
 

@@ -42,9 +42,8 @@
 use raddle_platform::suspend::{Interrupted, Limits};
 use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
 
-use super::acquire::Acquire;
 use crate::block::block;
-use crate::queue::{Chain, GRANTED, List};
+use crate::queue::{Chain, GRANTED, Granter, List, Waiter, lock_bit, try_lock_bit};
 use crate::spin::{Backoff, spin};
 
 const QLOCK: usize = 1;
@@ -114,7 +113,7 @@ impl<P: Platform> RawSemaphore<P> {
         if spin::<P>(|| self.try_acquire(count)) {
             return Ok(());
         }
-        block::<P>(limits, Acquire::new(self, count))
+        block::<P>(limits, Waiter::new(self, count))
     }
 
     /// Takes up to `count` permits away, and returns how many.
@@ -176,8 +175,16 @@ impl<P: Platform> RawSemaphore<P> {
         unsafe { self.settle(self.list()).publish() };
     }
 
-    /// Takes QLOCK. `None` if `count` permits were free for a newcomer: then it has them.
-    pub(super) fn lock_queue_or_acquire(&self, count: usize) -> Option<List<P>> {
+    /// # Safety
+    /// The caller holds QLOCK.
+    unsafe fn list(&self) -> List<P> {
+        // SAFETY: QLOCK excludes everybody else.
+        unsafe { self.list.with(|list| *list) }
+    }
+}
+
+impl<P: Platform> Granter<P> for RawSemaphore<P> {
+    fn lock_queue_or_take(&self, count: usize) -> Option<List<P>> {
         let mut backoff = Backoff::new();
         loop {
             if self.try_acquire(count) {
@@ -193,54 +200,20 @@ impl<P: Platform> RawSemaphore<P> {
                 P::retry("semaphore acquire");
                 continue;
             }
-            if self.take_queue(word) {
+            if try_lock_bit::<P>(&self.word, QLOCK, word) {
                 // SAFETY: QLOCK was just taken.
                 return Some(unsafe { self.list() });
             }
         }
     }
 
-    /// Takes QLOCK, and with it the list.
-    pub(super) fn lock_queue(&self) -> List<P> {
-        let mut backoff = Backoff::new();
-        loop {
-            let word = self.word.load(Ordering::Relaxed);
-            if word & QLOCK != 0 {
-                backoff.pause::<P>();
-            } else if self.take_queue(word) {
-                // SAFETY: QLOCK was just taken.
-                return unsafe { self.list() };
-            }
-        }
+    fn lock_queue(&self) -> List<P> {
+        lock_bit::<P>(&self.word, QLOCK);
+        // SAFETY: QLOCK was just taken.
+        unsafe { self.list() }
     }
 
-    fn take_queue(&self, word: usize) -> bool {
-        // ORDERING: pairs with the releasing compare-exchange in `settle`, for the nodes.
-        let taken = self.word.compare_exchange_weak(
-            word,
-            word | QLOCK,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        );
-        if taken.is_err() {
-            P::retry("semaphore queue");
-        }
-        taken.is_ok()
-    }
-
-    /// # Safety
-    /// The caller holds QLOCK.
-    unsafe fn list(&self) -> List<P> {
-        // SAFETY: QLOCK excludes everybody else.
-        unsafe { self.list.with(|list| *list) }
-    }
-
-    /// Clears QLOCK, puts `list` back, and unlinks the first nodes for as many as there are
-    /// permits. The result is to be published; nothing else may follow.
-    ///
-    /// # Safety
-    /// The caller holds QLOCK, and `list` is the list that it got with it.
-    pub(super) unsafe fn settle(&self, mut list: List<P>) -> Chain<P> {
+    unsafe fn settle(&self, mut list: List<P>) -> Chain<P> {
         let mut chain = Chain::new();
         chain.set_verdict(GRANTED);
         let mut given = 0;
@@ -269,5 +242,9 @@ impl<P: Platform> RawSemaphore<P> {
             }
             P::retry("semaphore settle");
         }
+    }
+
+    fn take_back(&self, count: usize) {
+        self.release(count);
     }
 }

@@ -97,3 +97,37 @@ pub fn as_cancelled_fiber<R>(body: impl FnOnce() -> R) -> R {
     unsafe { suspend::install::<Native>(before) };
     result
 }
+
+/// One thread waits on `primitive` and frees it as soon as it returns; another one makes it
+/// return, and may still be busy there. A sanitizer would see a late access; without one it is the
+/// overwritten memory that gives it away.
+pub fn freed_by_the_waiter<T: Sync>(primitive: T, wait: fn(&T), release: fn(&T)) {
+    struct Shared<T>(*mut T);
+    // SAFETY: both threads only share the value until one frees it, as is the test's point.
+    unsafe impl<T: Sync> Send for Shared<T> {}
+    let shared = Box::into_raw(Box::new(primitive));
+    let (waiter, releaser) = (Shared(shared), Shared(shared));
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let waiter = waiter;
+            // SAFETY: this thread frees the box, below.
+            wait(unsafe { &*waiter.0 });
+            // SAFETY: it came from `into_raw`, and the other thread is done with it as the
+            // primitive promises.
+            let mut freed = unsafe { Box::from_raw(waiter.0.cast::<std::mem::MaybeUninit<T>>()) };
+            let bytes: *mut u8 = freed.as_mut_ptr().cast();
+            // SAFETY: the box is this thread's, and big enough.
+            unsafe { bytes.write_bytes(0xff, size_of::<T>()) };
+            assert!(
+                // SAFETY: written just before.
+                (0..size_of::<T>()).all(|at| unsafe { bytes.add(at).read_volatile() } == 0xff),
+                "the other side wrote to a primitive that was gone"
+            );
+        });
+        scope.spawn(move || {
+            let releaser = releaser;
+            // SAFETY: the waiter frees the box only after this call has let it return.
+            release(unsafe { &*releaser.0 });
+        });
+    });
+}
