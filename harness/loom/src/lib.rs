@@ -31,7 +31,8 @@
 //!   loads reach back seven stores at most.
 //! - Load buffering is not explored.
 //! - Five threads, with the main one. No I/O. Time moves only when a wait times out.
-//! - Its partial-order reduction misses interleavings (tokio-rs/loom#166, #392).
+//!
+//! Its search misses interleavings besides (tokio-rs/loom#166, #392); that this platform mends.
 
 mod atomics;
 mod clock;

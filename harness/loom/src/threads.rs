@@ -15,7 +15,7 @@ use corosensei::stack::DefaultStack;
 use raddle_platform::{SlotKey, Threads};
 
 use crate::history::Effect;
-use crate::world::{End, Kind, Session, Step, Thread, World, touch, try_with, with};
+use crate::world::{End, Kind, Session, Step, Thread, World, try_with, with};
 
 /// Threads of a model: loom has five, with the main one.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ const STACK_BYTES: usize = 512 * 1024;
 /// A thread that was started.
 pub struct LoomJoinHandle {
     end: Arc<End>,
+    number: usize,
 }
 
 impl core::fmt::Debug for LoomJoinHandle {
@@ -55,7 +56,6 @@ pub(crate) fn run(number: usize, body: impl FnOnce()) {
         world.set_current(number);
         (Rc::clone(&world.session), world.thread())
     });
-    touch(|world| &world.start);
     let result = on_pooled_stack(&session, || {
         catch_unwind(AssertUnwindSafe(|| {
             body();
@@ -68,7 +68,7 @@ pub(crate) fn run(number: usize, body: impl FnOnce()) {
     if let Err(panic) = result {
         *thread.end.panic.borrow_mut() = Some(panic);
     }
-    thread.end.token.wake();
+    thread.end.set(number);
 }
 
 /// Waits for every thread that nobody has joined, so that an execution ends when all of it has.
@@ -79,12 +79,55 @@ pub(crate) fn join_the_rest() {
     for number in 1.. {
         let Some(thread) = with(|world| world.threads.borrow().get(number).cloned()) else { break };
         if !thread.end.joined.replace(true) {
-            thread.end.token.park();
+            thread.end.wait(number);
             with(|world| world.set_current(0));
         }
         if thread.end.panic.borrow().is_some() {
             panic!("thread {number} ({}) panicked and nobody joined it", thread.name);
         }
+    }
+}
+
+loom::lazy_static! {
+    static ref END_1: () = ();
+    static ref END_2: () = ();
+    static ref END_3: () = ();
+    static ref END_4: () = ();
+}
+
+/// Makes the happens-before edge from the end of the thread `number` to its join, from the first
+/// call to all later ones.
+///
+/// The initialisation of loom's lazy statics does that without a point at which loom might switch.
+/// None is needed: whether the thread ends before or after somebody begins to wait for it makes no
+/// difference to anybody, and telling loom of both orders would double the executions per thread.
+fn end_edge(number: usize) {
+    match number {
+        1 => *END_1,
+        2 => *END_2,
+        3 => *END_3,
+        4 => *END_4,
+        _ => {}
+    }
+}
+
+impl End {
+    /// The calling thread, which is `number`, has ended.
+    fn set(&self, number: usize) {
+        end_edge(number);
+        self.ended.set(true);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.unpark();
+        }
+    }
+
+    /// Waits for the end of the thread `number`.
+    fn wait(&self, number: usize) {
+        if !self.ended.get() {
+            self.waiter.set(Some(loom::thread::current()));
+            loom::thread::park();
+        }
+        end_edge(number);
     }
 }
 
@@ -104,15 +147,14 @@ impl Threads for LoomThreads {
         let number = with(|world| world.add_thread(name));
         let end = with(|world| Arc::clone(&world.threads.borrow()[number].end));
         loom::thread::spawn(move || run(number, body));
-        touch(|world| &world.start);
         step.end(Effect::Value(number as u64));
-        Ok(LoomJoinHandle { end })
+        Ok(LoomJoinHandle { end, number })
     }
 
     fn join(handle: LoomJoinHandle) -> Result<(), Box<dyn Any + Send>> {
         let step = Step::plain(Kind::Other, "join", None);
         handle.end.joined.set(true);
-        handle.end.token.park();
+        handle.end.wait(handle.number);
         step.end(Effect::Done);
         match handle.end.panic.borrow_mut().take() {
             None => Ok(()),

@@ -95,7 +95,9 @@ impl Session {
 
 /// How a thread ended.
 pub(crate) struct End {
-    pub(crate) token: Token,
+    pub(crate) ended: Cell<bool>,
+    /// Who sleeps until the end.
+    pub(crate) waiter: Cell<Option<loom::thread::Thread>>,
     /// Somebody has joined the thread, or is about to.
     pub(crate) joined: Cell<bool>,
     pub(crate) panic: RefCell<Option<Box<dyn Any + Send>>>,
@@ -129,8 +131,6 @@ pub(crate) struct World {
     pub(crate) now: Cell<u64>,
     /// What operations on the clock touch; see `clock.rs`.
     pub(crate) clock: Condvar,
-    /// What the start of a thread touches.
-    pub(crate) start: Condvar,
     pub(crate) globals_lock: Mutex<()>,
     pub(crate) globals: RefCell<Table>,
 }
@@ -147,7 +147,6 @@ impl World {
             objects: Cell::new(0),
             now: Cell::new(0),
             clock: Condvar::new(),
-            start: Condvar::new(),
             globals_lock: Mutex::new(()),
             globals: RefCell::default(),
         }
@@ -179,7 +178,8 @@ impl World {
         // The tokens are loom objects: made before the list is borrowed.
         let token = Arc::new(Token::new());
         let end = Arc::new(End {
-            token: Token::new(),
+            ended: Cell::new(false),
+            waiter: Cell::new(None),
             joined: Cell::new(false),
             panic: RefCell::new(None),
         });
