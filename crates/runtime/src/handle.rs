@@ -2,7 +2,6 @@
 
 use core::fmt;
 use core::future::Future;
-use core::ptr::NonNull;
 
 use raddle_ownership::Arc;
 use raddle_platform::{Choice, Native, Platform, SlotKey, Threads};
@@ -98,10 +97,6 @@ impl<P: Platform> Handle<P> {
     /// How many tasks are alive. O(tasks).
     pub fn alive_tasks(&self) -> usize {
         self.shared.registry.tasks().len()
-    }
-
-    pub(crate) fn shared(&self) -> NonNull<Shared<P>> {
-        NonNull::from(&*self.shared)
     }
 }
 

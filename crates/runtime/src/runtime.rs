@@ -3,6 +3,7 @@
 use core::cell::Cell;
 use core::fmt;
 use core::future::Future;
+use core::marker::PhantomData;
 use core::time::Duration;
 use std::io;
 
@@ -44,7 +45,7 @@ pub struct Builder<P: Platform = Native> {
     driver: Option<Kind>,
     stack_size: usize,
     thread_name: String,
-    platform: P,
+    platform: PhantomData<P>,
 }
 
 impl<P: Platform> Default for Builder<P> {
@@ -61,7 +62,7 @@ impl<P: Platform> Builder<P> {
             driver: None,
             stack_size: stack::DEFAULT_STACK_SIZE,
             thread_name: "raddle-worker".into(),
-            platform: P::default(),
+            platform: PhantomData,
         }
     }
 

@@ -20,7 +20,7 @@ use crate::scheduler::{Shared, Worker};
 ///     let builder = Builder::new().name("deep").stack_size(1 << 20);
 ///     builder.spawn(|| 6 * 7).join()
 /// });
-/// assert_eq!(answer.unwrap(), 42);
+/// assert_eq!(answer.unwrap().unwrap(), 42);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]

@@ -93,7 +93,7 @@ pub(crate) fn with_timer<P: Platform>(
     struct Armed<'a, P: Platform> {
         timers: &'a Timers<P>,
         entry: Entry<P>,
-        pinned: PhantomPinned,
+        _pinned: PhantomPinned,
     }
     impl<P: Platform> Drop for Armed<'_, P> {
         fn drop(&mut self) {
@@ -102,7 +102,7 @@ pub(crate) fn with_timer<P: Platform>(
         }
     }
     let timers = &shared.remotes[worker].timers;
-    let armed = pin!(Armed { timers, entry: Entry::new(), pinned: PhantomPinned });
+    let armed = pin!(Armed { timers, entry: Entry::new(), _pinned: PhantomPinned });
     // SAFETY: the entry is not moved out of its pin; dropping clears it.
     let entry = NonNull::from(unsafe { &mut armed.get_unchecked_mut().entry });
     // SAFETY: as above. The worker is awake (it runs this fiber), so it need not be told.

@@ -44,7 +44,7 @@ pub fn sleep_async<P: Platform>(duration: Duration) -> Sleep<P> {
 
 /// A future that is ready at `deadline`.
 pub fn sleep_until_async<P: Platform>(deadline: Instant) -> Sleep<P> {
-    Sleep { deadline, entry: Entry::new(), set: None, pinned: PhantomPinned }
+    Sleep { deadline, entry: Entry::new(), set: None, _pinned: PhantomPinned }
 }
 
 /// Ready at its deadline; see [`sleep_async`].
@@ -58,7 +58,7 @@ pub struct Sleep<P: Platform = Native> {
     entry: Entry<P>,
     /// Whose timers hold the entry, and the waker that they will call.
     set: Option<(Arc<Shared<P>, P>, usize, Waker)>,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
 }
 
 impl<P: Platform> fmt::Debug for Sleep<P> {
