@@ -192,14 +192,6 @@ impl Output {
         }
     }
 
-    /// Nothing, where otherwise an array would be.
-    pub fn null_array(&mut self) {
-        match self.protocol {
-            Protocol::Resp2 => self.raw(b"*-1\r\n"),
-            Protocol::Resp3 => self.raw(b"_\r\n"),
-        }
-    }
-
     /// The head of an array of `length` replies, which follow.
     #[inline]
     pub fn array(&mut self, length: usize) {
@@ -230,13 +222,23 @@ impl Output {
         }
     }
 
-    /// Turns what was written since the buffer was `start` long into an array of `length`, for
-    /// arrays whose length is known only at the end.
-    pub fn array_since(&mut self, start: usize, length: usize) {
+    /// Puts what `write` writes in front of what was written since the buffer was `start` long,
+    /// for arrays whose length is known only at the end.
+    pub fn prepend(&mut self, start: usize, write: impl FnOnce(&mut Self)) {
         let end = self.bytes.len();
-        self.array(length);
+        write(self);
         let head = self.bytes.len() - end;
         self.bytes[start..].rotate_right(head);
+    }
+
+    /// Exchanges the buffer, which is empty, for `bytes`, if they leave room for `more`.
+    pub fn exchange(&mut self, bytes: &mut Vec<u8>, more: usize) -> bool {
+        debug_assert!(self.bytes.is_empty(), "only an empty buffer can be given away");
+        let fits = bytes.capacity() - bytes.len() >= more.saturating_add(Self::RESERVE);
+        if fits {
+            core::mem::swap(&mut self.bytes, bytes);
+        }
+        fits
     }
 
     #[inline]
@@ -268,7 +270,6 @@ mod tests {
         output.integer(-7);
         output.push(2);
         output.null();
-        output.null_array();
         output.verbatim(b"some text");
         output.error(b"ERR line\r\nbreak");
     }
@@ -277,12 +278,12 @@ mod tests {
     fn each_version_has_its_own_types() {
         assert_eq!(
             written(Protocol::Resp2, all),
-            "*2\r\n$3\r\nkey\r\n*1\r\n:-7\r\n*2\r\n$-1\r\n*-1\r\n$9\r\nsome text\r\n\
+            "*2\r\n$3\r\nkey\r\n*1\r\n:-7\r\n*2\r\n$-1\r\n$9\r\nsome text\r\n\
              -ERR line  break\r\n"
         );
         assert_eq!(
             written(Protocol::Resp3, all),
-            "%1\r\n$3\r\nkey\r\n~1\r\n:-7\r\n>2\r\n_\r\n_\r\n=13\r\ntxt:some text\r\n\
+            "%1\r\n$3\r\nkey\r\n~1\r\n:-7\r\n>2\r\n_\r\n=13\r\ntxt:some text\r\n\
              -ERR line  break\r\n"
         );
     }
@@ -294,7 +295,7 @@ mod tests {
             let start = output.len();
             output.bulk(b"a");
             output.bulk(b"long enough to have two digits");
-            output.array_since(start, 2);
+            output.prepend(start, |output| output.array(2));
         });
         assert_eq!(text, "+OK\r\n*2\r\n$1\r\na\r\n$30\r\nlong enough to have two digits\r\n");
     }

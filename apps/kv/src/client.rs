@@ -1,0 +1,297 @@
+//! What the server knows of each client, apart from the connection itself.
+//!
+//! A connection's fiber owns its buffers and its session. What others touch is here: publishers put
+//! messages into the [outbox](Client::deliver), `CLIENT LIST` reads the description, and whoever
+//! finds the server short of memory [cuts off](Client::cut) the largest client. None of them waits
+//! for the connection.
+
+use core::task::Waker;
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use raddle_parking_lot::ParkingMutex;
+use raddle_platform::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platform};
+
+use crate::arc::Arc;
+use crate::memory::Ledger;
+use crate::protocol::Protocol;
+
+/// Why a client is cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// The clients together need too much memory, and this one has most of it.
+    ClientMemory,
+    /// It does not read what it subscribed to.
+    OutputBuffer,
+}
+
+impl Cut {
+    const ALL: [Self; 2] = [Self::ClientMemory, Self::OutputBuffer];
+
+    /// What the client is told, if it listens.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::ClientMemory => "ERR closed: the server's limit of client memory is reached",
+            Self::OutputBuffer => "ERR closed: the output buffer is full",
+        }
+    }
+}
+
+/// What a client says about itself.
+#[derive(Clone, Debug, Default)]
+pub struct Description {
+    /// By `CLIENT SETNAME`.
+    pub name: Box<[u8]>,
+    /// By `CLIENT SETINFO LIB-NAME`.
+    pub library: Box<[u8]>,
+    /// By `CLIENT SETINFO LIB-VER`.
+    pub library_version: Box<[u8]>,
+}
+
+/// What a connection last did, for `CLIENT LIST`. Approximate: nothing is ordered by it.
+pub struct Activity<P: Platform> {
+    /// When it last sent something, in nanoseconds of the platform's clock.
+    pub last_ns: P::AtomicU64,
+    /// Its last command, as an index into the catalogue, plus one.
+    pub command: P::AtomicUsize,
+    /// How many channels it listens to.
+    pub channels: P::AtomicUsize,
+    /// How many patterns it listens to.
+    pub patterns: P::AtomicUsize,
+    /// Bytes in its input buffer.
+    pub input: P::AtomicUsize,
+    /// Bytes in its output buffer.
+    pub output: P::AtomicUsize,
+    /// The version of the protocol that it speaks.
+    pub protocol: P::AtomicUsize,
+}
+
+/// Messages for a subscriber that its connection has not taken yet.
+#[derive(Debug, Default)]
+struct Outbox {
+    bytes: Vec<u8>,
+    /// Bytes that the connection has taken and not sent yet.
+    unsent: usize,
+    protocol: Protocol,
+}
+
+/// One client.
+pub struct Client<P: Platform = Native> {
+    /// Unique for the life of the server, and growing.
+    pub id: u64,
+    /// The client's address.
+    pub peer: String,
+    /// The server's address, as the client sees it.
+    pub local: String,
+    /// When it connected.
+    pub since: Instant,
+    /// What it did.
+    pub activity: Activity<P>,
+    /// What it says.
+    pub description: ParkingMutex<Description, P>,
+    /// Bytes that it holds of the [`Ledger`]'s.
+    pub(crate) memory: P::AtomicUsize,
+    /// 0, or one more than the index of the reason in [`Cut::ALL`].
+    fate: P::AtomicU32,
+    outbox: ParkingMutex<Outbox, P>,
+    /// Whether the outbox holds something.
+    news: P::AtomicBool,
+    waker: Waker,
+    interrupt: Box<dyn Fn() + Send + Sync>,
+}
+
+impl<P: Platform> core::fmt::Debug for Client<P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client").field("id", &self.id).field("peer", &self.peer).finish()
+    }
+}
+
+impl<P: Platform> Client<P> {
+    /// A client whose connection is woken by `waker`. `interrupt` makes the connection's current
+    /// and next input or output fail, from any thread and without waiting.
+    pub fn new(
+        id: u64,
+        peer: String,
+        local: String,
+        waker: Waker,
+        interrupt: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        let since = P::Clock::now();
+        Self {
+            id,
+            peer,
+            local,
+            since,
+            activity: Activity {
+                last_ns: P::AtomicU64::new(since.as_nanos()),
+                command: P::AtomicUsize::new(0),
+                channels: P::AtomicUsize::new(0),
+                patterns: P::AtomicUsize::new(0),
+                input: P::AtomicUsize::new(0),
+                output: P::AtomicUsize::new(0),
+                protocol: P::AtomicUsize::new(2),
+            },
+            description: ParkingMutex::new_in(Description::default()),
+            memory: P::AtomicUsize::new(0),
+            fate: P::AtomicU32::new(0),
+            outbox: ParkingMutex::new_in(Outbox::default()),
+            news: P::AtomicBool::new(false),
+            waker,
+            interrupt,
+        }
+    }
+
+    /// Bytes of its buffers.
+    pub fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Time since it last sent something.
+    pub fn idle(&self) -> Duration {
+        P::Clock::now() - Instant::from_nanos(self.activity.last_ns.load(Ordering::Relaxed))
+    }
+
+    /// Cuts the client off; the first reason counts. Its connection learns of it at once and frees
+    /// what it holds soon after. Returns whether this call did it.
+    pub fn cut(&self, reason: Cut) -> bool {
+        let first = self
+            .fate
+            .compare_exchange(0, reason as u32 + 1, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok();
+        if first {
+            (self.interrupt)();
+            self.waker.wake_by_ref();
+        }
+        first
+    }
+
+    /// Why the client is cut off, if it is.
+    #[inline]
+    pub fn fate(&self) -> Option<Cut> {
+        match self.fate.load(Ordering::Relaxed) {
+            0 => None,
+            reason => Cut::ALL.get(reason as usize - 1).copied(),
+        }
+    }
+
+    /// Changes the version of the protocol in which messages are put into the outbox.
+    pub fn set_protocol(&self, protocol: Protocol) {
+        let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
+        self.activity.protocol.store(version, Ordering::Relaxed);
+        self.outbox.lock().protocol = protocol;
+    }
+
+    /// Whether messages wait in the outbox. The connection is woken when the first one comes.
+    #[inline]
+    pub fn has_news(&self) -> bool {
+        self.news.load(Ordering::Relaxed)
+    }
+
+    /// Puts a message into the outbox: a push whose encoding is `parts`, without the type that
+    /// begins it. Never waits; a subscriber whose messages exceed `limit` bytes is cut off.
+    pub fn deliver(&self, ledger: &Ledger<P>, limit: usize, parts: &[&[u8]]) {
+        if self.fate().is_some() {
+            return;
+        }
+        let length = 1 + parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut outbox = self.outbox.lock();
+        let Outbox { bytes, unsent, protocol } = &mut *outbox;
+        let reason = if bytes.len() + *unsent + length > limit {
+            Some(Cut::OutputBuffer)
+        } else if !ledger.reserve(self, bytes, length) {
+            Some(Cut::ClientMemory)
+        } else {
+            None
+        };
+        if let Some(reason) = reason {
+            let bytes = core::mem::take(bytes);
+            drop(outbox);
+            ledger.release(self, bytes.capacity());
+            self.cut(reason);
+            return;
+        }
+        bytes.push(if *protocol == Protocol::Resp3 { b'>' } else { b'*' });
+        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+        let first = !self.news.load(Ordering::Relaxed);
+        self.news.store(true, Ordering::Relaxed);
+        drop(outbox);
+        if first {
+            self.waker.wake_by_ref();
+        }
+    }
+
+    /// Lets `take` empty the outbox. It returns how many bytes of messages the connection now
+    /// holds unsent, or an error, if it left them all where they are.
+    ///
+    /// # Errors
+    /// That of `take`.
+    pub fn collect<E>(&self, take: impl FnOnce(&mut Vec<u8>) -> Result<usize, E>) -> Result<(), E> {
+        let mut outbox = self.outbox.lock();
+        let taken = take(&mut outbox.bytes)?;
+        debug_assert!(outbox.bytes.is_empty(), "messages are taken all together");
+        outbox.unsent += taken;
+        self.news.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The connection has sent all that it had collected.
+    pub fn sent(&self) {
+        self.outbox.lock().unsent = 0;
+    }
+}
+
+/// All clients, by id.
+pub struct Clients<P: Platform = Native> {
+    list: ParkingMutex<BTreeMap<u64, Arc<Client<P>, P>>, P>,
+    next_id: P::AtomicU64,
+}
+
+impl<P: Platform> Default for Clients<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Platform> Clients<P> {
+    /// No clients.
+    pub fn new() -> Self {
+        Self { list: ParkingMutex::new_in(BTreeMap::new()), next_id: P::AtomicU64::new(1) }
+    }
+
+    /// An id for a new client.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.lock().is_empty()
+    }
+
+    /// Adds a client, unless there are `limit` already.
+    pub fn add(&self, client: Arc<Client<P>, P>, limit: usize) -> bool {
+        let mut list = self.list.lock();
+        let fits = list.len() < limit;
+        if fits {
+            list.insert(client.id, client);
+        }
+        fits
+    }
+
+    /// Forgets a client.
+    pub fn remove(&self, id: u64) {
+        self.list.lock().remove(&id);
+    }
+
+    /// Calls `visit` for every client, in the order of their ids. `visit` must not wait.
+    pub fn for_each(&self, mut visit: impl FnMut(&Client<P>)) {
+        for client in self.list.lock().values() {
+            visit(client);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The command line.
+
+use core::fmt;
+use core::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+
+/// How the server runs. On the command line, or made by hand.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "raddle-kv", version, about = "A Redis-protocol server on Raddle")]
+pub struct Config {
+    /// TCP port; 0 lets the system choose
+    #[arg(long, default_value_t = 6380)]
+    pub port: u16,
+
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: String,
+
+    /// Worker threads [default: as many as there are processors]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
+
+    /// How to do I/O
+    #[arg(long, value_enum, default_value_t = Driver::Auto)]
+    pub driver: Driver,
+
+    /// Connections at the same time
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+    pub max_clients: usize,
+
+    /// Bytes that may wait for a subscriber that does not read them, before it is cut off
+    #[arg(long, value_name = "BYTES", default_value = "32mb")]
+    pub output_buffer: Bytes,
+
+    /// Bytes of all clients' buffers together, beyond which the largest client is cut off
+    #[arg(long, value_name = "BYTES", default_value = "1gb")]
+    pub client_memory: Bytes,
+
+    /// What to tell on standard error
+    #[arg(long, value_enum, default_value_t = Log::Warn)]
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            port: 6380,
+            bind: "127.0.0.1".to_owned(),
+            workers: None,
+            driver: Driver::Auto,
+            max_clients: 10_000,
+            output_buffer: Bytes(32 << 20),
+            client_memory: Bytes(1 << 30),
+            log: Log::Warn,
+        }
+    }
+}
+
+/// How to do I/O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Driver {
+    /// io_uring where the kernel allows it, else epoll
+    Auto,
+    /// io_uring or nothing
+    Uring,
+    /// epoll
+    Epoll,
+}
+
+/// How much to tell; each level includes those above it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Log {
+    /// Nothing
+    Off,
+    /// What ends the server
+    Error,
+    /// What cuts off a client
+    Warn,
+    /// Start and end of the server
+    Info,
+    /// Every connection
+    Debug,
+}
+
+/// A number of bytes, written as in Redis: `512`, `64k`, `32mb`, `1gb`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+/// The text is no number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BytesError;
+
+impl fmt::Display for BytesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("write a number of bytes as 65536, 64kb, 32mb or 1gb")
+    }
+}
+
+impl core::error::Error for BytesError {}
+
+impl FromStr for Bytes {
+    type Err = BytesError;
+
+    fn from_str(text: &str) -> Result<Self, BytesError> {
+        let text = text.to_ascii_lowercase();
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit: usize = match &text[digits.len()..] {
+            "" | "b" => 1,
+            "k" => 1000,
+            "kb" => 1 << 10,
+            "m" => 1_000_000,
+            "mb" => 1 << 20,
+            "g" => 1_000_000_000,
+            "gb" => 1 << 30,
+            _ => return Err(BytesError),
+        };
+        let number: usize = digits.parse().map_err(|_| BytesError)?;
+        number.checked_mul(unit).map(Self).ok_or(BytesError)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_arguments_give_the_defaults() {
+        let parsed = Config::try_parse_from(["raddle-kv"]).unwrap();
+        assert_eq!(format!("{parsed:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn sizes_have_redis_units() {
+        assert_eq!("64kb".parse(), Ok(Bytes(65536)));
+        assert_eq!("5k".parse(), Ok(Bytes(5000)));
+        assert_eq!("1GB".parse(), Ok(Bytes(1 << 30)));
+        assert_eq!("7".parse(), Ok(Bytes(7)));
+        for text in ["", "mb", "-1", "1tb", "99999999999gb"] {
+            assert_eq!(text.parse::<Bytes>(), Err(BytesError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn bad_arguments_are_refused() {
+        for arguments in [&["--port", "70000"][..], &["--workers", "0"], &["--driver", "kqueue"]] {
+            let arguments = [&["raddle-kv"], arguments].concat();
+            assert!(Config::try_parse_from(&arguments).is_err(), "{arguments:?}");
+        }
+    }
+}
