@@ -178,8 +178,14 @@ fn an_error_number_is_kept(kind: Kind) {
     rig.poll(&nobody, Interest::Readable, 3);
     let (listener, _) = listener();
     rig.recv(&listener, &mut buffer, 4);
+    // SAFETY: takes no pointers.
+    let is_closed = |fd: &i32| unsafe { libc::fcntl(*fd, libc::F_GETFD) } < 0;
+    let closed = Handle((5_000..).find(is_closed).expect("no process has them all"));
+    rig.poll_handle(closed, Interest::Readable, 5);
+    rig.poll_handle(closed, Interest::Writable, 6);
     let (bad, unconnected) = (-libc::EBADF, -libc::ENOTCONN);
-    assert_eq!(rig.finish(), [(1, bad), (2, bad), (3, bad), (4, unconnected)]);
+    let results = [(1, bad), (2, bad), (3, bad), (4, unconnected), (5, bad), (6, bad)];
+    assert_eq!(rig.finish(), results);
 }
 
 fn a_poll_waits_for_data(kind: Kind) {

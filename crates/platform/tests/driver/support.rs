@@ -161,7 +161,11 @@ impl Rig {
     }
 
     pub(crate) fn poll(&mut self, socket: &Socket, interest: Interest, token: u64) {
-        self.submit(Op::Poll { handle: socket.0, interest }, token);
+        self.poll_handle(socket.0, interest, token);
+    }
+
+    pub(crate) fn poll_handle(&mut self, handle: Handle, interest: Interest, token: u64) {
+        self.submit(Op::Poll { handle, interest }, token);
     }
 
     pub(crate) fn recv(&mut self, socket: &Socket, buffer: &mut [u8], token: u64) {

@@ -442,3 +442,90 @@ impl Hasher for TokenHasher {
         self.0 = (self.0 ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::Handle;
+    use crate::native::driver::sockets;
+
+    fn pair() -> [Handle; 3] {
+        let listener = sockets::listen(([127, 0, 0, 1], 0).into(), 1).expect("a listener");
+        let addr = sockets::local_addr(listener).expect("an address");
+        let near = sockets::connect(addr).expect("it begins to connect");
+        sockets::block_until_ready(listener, Interest::Readable, None).expect("an open socket");
+        let (far, _) = sockets::accept(listener).expect("somebody has come");
+        [listener, near, far]
+    }
+
+    fn submit(driver: &mut Epoll, op: Op, token: u64) {
+        // SAFETY: the tests' buffers outlive the driver.
+        unsafe { driver.submit(op, Token(token)) };
+    }
+
+    fn results(driver: &mut Epoll) -> Vec<(u64, i32)> {
+        let mut completions = Vec::new();
+        driver.tick(&mut completions);
+        completions.into_iter().map(|done| (done.token.0, done.result)).collect()
+    }
+
+    #[test]
+    fn an_idle_descriptor_is_not_reported() {
+        let mut driver = Epoll::new(&Config::default()).expect("an epoll instance");
+        let [listener, near, far] = pair();
+        submit(&mut driver, Op::Poll { handle: near, interest: Interest::Readable }, 1);
+        assert_eq!(sockets::send(far, b"x").expect("there is room"), 1);
+        sockets::block_until_ready(near, Interest::Readable, None).expect("an open socket");
+        assert_eq!(results(&mut driver), [(1, 0)]);
+        // The byte is still there, and nobody waits for it.
+        let epoll = driver.epoll.as_raw_fd();
+        let reports = epoll_wait(epoll, &mut driver.reports, Some(AT_ONCE));
+        assert_eq!(reports.expect("an epoll instance"), 0);
+        [listener, near, far].into_iter().for_each(sockets::close);
+    }
+
+    #[test]
+    fn a_queue_is_served_in_order() {
+        let mut driver = Epoll::new(&Config::default()).expect("an epoll instance");
+        let [listener, near, far] = pair();
+        let mut buffers = [[0]; 3];
+        let [first, second, third] = buffers.each_mut().map(|buffer| Op::Recv {
+            handle: near,
+            buffer: buffer.as_mut_ptr(),
+            length: 1,
+        });
+        submit(&mut driver, first, 1);
+        submit(&mut driver, second, 2);
+        assert_eq!(results(&mut driver), []);
+        assert_eq!(sockets::send(far, b"ab").expect("there is room"), 2);
+        sockets::block_until_ready(near, Interest::Readable, None).expect("an open socket");
+        submit(&mut driver, third, 3);
+        assert_eq!(results(&mut driver), [(1, 1), (2, 1)], "the third came when two waited");
+        assert_eq!(buffers, [[b'a'], [b'b'], [0]]);
+        [listener, near, far].into_iter().for_each(sockets::close);
+    }
+
+    #[test]
+    fn nothing_is_allocated_for_an_operation_that_is_not_the_first() {
+        let mut driver = Epoll::new(&Config::default()).expect("an epoll instance");
+        let [listener, near, far] = pair();
+        let mut sizes = Vec::new();
+        for _ in 0..3 {
+            for token in 0..100 {
+                let poll = Op::Poll { handle: near, interest: Interest::Readable };
+                submit(&mut driver, poll, token);
+            }
+            (0..100).for_each(|token| driver.cancel(Token(token)));
+            assert_eq!(driver.in_flight(), 100);
+            let mut completions = Vec::with_capacity(100);
+            driver.tick(&mut completions);
+            assert_eq!((completions.len(), driver.in_flight()), (100, 0));
+            let sizes_now =
+                (driver.slots.len(), driver.waiting.capacity(), driver.ready.capacity());
+            sizes.push(sizes_now);
+        }
+        assert!(sizes.iter().all(|size| *size == sizes[0]), "{sizes:?}");
+        assert_eq!(sizes[0].0, 100);
+        [listener, near, far].into_iter().for_each(sockets::close);
+    }
+}

@@ -1,4 +1,17 @@
 //! io_uring where the kernel allows it, epoll elsewhere.
+//!
+//! ```text
+//! Kind::Uring   io_uring, or an error that says who refuses it and what to do (UringRefused)
+//! Kind::Epoll   epoll
+//! Kind::Probe   io_uring if it can be had, else epoll
+//! ```
+//! io_uring is taken from Linux 5.19 on, the first that can cancel everything that is in flight.
+//! Whether it can be had is tried out, not read off a version: containers often forbid it.
+//!
+//! Both drivers give the same completions for the same operations, and one list of tests holds
+//! them to it. What differs is when the work is done: io_uring begins an operation at the next
+//! `tick` or `wait`, in a batch with others; epoll tries it when it is submitted, and needs a
+//! system call for each that has to wait. Sockets, signals and notifiers are the same for both.
 
 mod epoll;
 mod notifier;
