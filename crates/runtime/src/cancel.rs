@@ -13,12 +13,12 @@ use std::collections::BTreeMap;
 use std::io;
 
 use raddle_ownership::{Arc, Weak};
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Atomic, Native, Ordering, Platform};
 
 use crate::scheduler::Worker;
 use crate::task::TaskRef;
 
+use crate::spinlock::Spinlock;
 pub use raddle_parking_lot::Cancelled;
 
 /// [`Cancelled`] as an I/O error. Its kind is `Other`: `Interrupted` would be retried by std.
@@ -62,9 +62,9 @@ pub struct CancellationToken<P: Platform = Native>(Arc<Inner<P>, P>);
 struct Inner<P: Platform> {
     /// Set once, by swap, under the lock of `members`.
     cancelled: P::AtomicBool,
-    members: ParkingMutex<Members<P>, P>,
+    members: Spinlock<Members<P>, P>,
     /// A child's place in its parent, which it leaves when it is dropped.
-    parent: ParkingMutex<Option<Membership<P>>, P>,
+    parent: Spinlock<Option<Membership<P>>, P>,
 }
 
 struct Members<P: Platform> {
@@ -91,8 +91,8 @@ impl<P: Platform> CancellationToken<P> {
     pub fn new_in() -> Self {
         Self(Arc::new_in(Inner {
             cancelled: P::AtomicBool::new(false),
-            members: ParkingMutex::new_in(Members { next_key: 0, members: BTreeMap::new() }),
-            parent: ParkingMutex::new_in(None),
+            members: Spinlock::new(Members { next_key: 0, members: BTreeMap::new() }),
+            parent: Spinlock::new(None),
         }))
     }
 

@@ -72,7 +72,7 @@ impl<P: Platform> Handle<P> {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        Builder::new().spawn_on_runtime(self, body)
+        Builder::new_in().spawn_on_runtime(self, body)
     }
 
     /// Spawns a future; see [`spawn_async`](crate::spawn_async).
@@ -81,7 +81,7 @@ impl<P: Platform> Handle<P> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Builder::new().spawn_async_on_runtime(self, future)
+        Builder::new_in().spawn_async_on_runtime(self, future)
     }
 
     /// How many workers the runtime has.

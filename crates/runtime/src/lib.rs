@@ -39,6 +39,7 @@ pub mod runtime;
 mod scheduler;
 mod scope;
 pub mod signal;
+mod spinlock;
 mod stack;
 pub mod task;
 mod timer;
@@ -46,9 +47,7 @@ mod timer;
 pub use cancel::{CancellationToken, Cancelled, is_cancelled, is_cancelled_error};
 pub use handle::Handle;
 pub use raddle_platform::{Instant, Native, Platform};
-pub use runtime::{
-    Runtime, spawn, spawn_async, spawn_local, spawn_on, yield_async, yield_now,
-};
+pub use runtime::{Runtime, spawn, spawn_async, spawn_local, spawn_on, yield_async, yield_now};
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use task::{JoinError, JoinHandle};
 pub use timer::{

@@ -8,13 +8,14 @@ use core::time::Duration;
 use std::io;
 
 use raddle_ownership::Arc;
-use raddle_parking_lot::{ParkingMutex, WaitGroup};
+use raddle_parking_lot::WaitGroup;
 use raddle_platform::driver::{Config, Kind};
 use raddle_platform::native::stack;
 use raddle_platform::{Clock, Native, Platform, Threads, suspend};
 
 use crate::handle::Handle;
 use crate::scheduler::{Shared, Worker};
+use crate::spinlock::Spinlock;
 use crate::task::{self, JoinError, JoinHandle};
 
 /// How long [`Runtime`]'s destructor waits for tasks that do not end.
@@ -33,8 +34,8 @@ const GRACE: Duration = Duration::from_millis(100);
 /// | [`stack_size`](Builder::stack_size) | | 256 KiB |
 ///
 /// ```
-/// use raddle_runtime::{Native, runtime::Builder};
-/// let runtime = Builder::<Native>::new().workers(2).build()?;
+/// use raddle_runtime::runtime::Builder;
+/// let runtime = Builder::new().workers(2).build()?;
 /// assert_eq!(runtime.handle().workers(), 2);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -50,13 +51,20 @@ pub struct Builder<P: Platform = Native> {
 
 impl<P: Platform> Default for Builder<P> {
     fn default() -> Self {
-        Self::new()
+        Self::new_in()
+    }
+}
+
+impl Builder<Native> {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::new_in()
     }
 }
 
 impl<P: Platform> Builder<P> {
-    /// The defaults.
-    pub fn new() -> Self {
+    /// The defaults, in the world `P`.
+    pub fn new_in() -> Self {
         Self {
             workers: None,
             driver: None,
@@ -104,7 +112,7 @@ impl<P: Platform> Builder<P> {
         let boot = Arc::new_in(Boot {
             starting: WaitGroup::new_in(),
             running: WaitGroup::new_in(),
-            failure: ParkingMutex::new_in(None),
+            failure: Spinlock::new(None),
         });
         boot.starting.add(workers);
         boot.running.add(workers);
@@ -166,7 +174,7 @@ struct Boot<P: Platform> {
     starting: WaitGroup<P>,
     /// Workers whose loop has not ended.
     running: WaitGroup<P>,
-    failure: ParkingMutex<Option<io::Error>, P>,
+    failure: Spinlock<Option<io::Error>, P>,
 }
 
 /// A worker thread.
@@ -214,7 +222,7 @@ impl<P: Platform> fmt::Debug for Runtime<P> {
     }
 }
 
-impl<P: Platform> Runtime<P> {
+impl Runtime<Native> {
     /// A runtime with the defaults of [`Builder`].
     ///
     /// # Errors
@@ -222,7 +230,9 @@ impl<P: Platform> Runtime<P> {
     pub fn new() -> io::Result<Self> {
         Builder::new().build()
     }
+}
 
+impl<P: Platform> Runtime<P> {
     /// A way to this runtime, for other threads.
     pub fn handle(&self) -> Handle<P> {
         self.handle.clone()
@@ -352,7 +362,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    task::Builder::new().spawn(body)
+    task::Builder::new_in().spawn(body)
 }
 
 /// Spawns a future on the current runtime; it may move between workers while it waits.
@@ -364,7 +374,7 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    task::Builder::new().spawn_async(future)
+    task::Builder::new_in().spawn_async(future)
 }
 
 /// Spawns a fiber that only the worker `index` runs.
@@ -376,7 +386,7 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    task::Builder::new().worker(index).spawn(body)
+    task::Builder::new_in().worker(index).spawn(body)
 }
 
 /// Spawns a fiber that only this worker runs, so that it need not be `Send`.
@@ -388,7 +398,7 @@ where
     F: FnOnce() -> T + 'static,
     T: 'static,
 {
-    task::Builder::new().spawn_local(body)
+    task::Builder::new_in().spawn_local(body)
 }
 
 /// Gives way to other tasks: a fiber goes behind the others of its worker; a plain thread yields

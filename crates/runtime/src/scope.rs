@@ -9,11 +9,12 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use raddle_ownership::Arc;
-use raddle_parking_lot::{Cancelled, ParkingMutex, WaitGroup};
+use raddle_parking_lot::{Cancelled, WaitGroup};
 use raddle_platform::{Native, Platform};
 
 use crate::cancel::CancellationToken;
 use crate::handle::with_current;
+use crate::spinlock::Spinlock;
 use crate::task::{Builder, JoinError, JoinHandle, catch};
 
 /// Runs `f` with a [`Scope`] whose fibers and futures may borrow from the caller, and returns when
@@ -49,7 +50,7 @@ where
 {
     let scope = Scope {
         tasks: WaitGroup::new_in(),
-        panic: ParkingMutex::new_in(None),
+        panic: Spinlock::new(None),
         token: CancellationToken::new_in(),
         scope: PhantomData,
         env: PhantomData,
@@ -73,7 +74,7 @@ where
 pub struct Scope<'scope, 'env: 'scope, P: Platform = Native> {
     tasks: WaitGroup<P>,
     /// What the first task that nobody joined panicked with.
-    panic: ParkingMutex<Option<Box<dyn Any + Send>>, P>,
+    panic: Spinlock<Option<Box<dyn Any + Send>>, P>,
     token: CancellationToken<P>,
     scope: PhantomData<&'scope mut &'scope ()>,
     env: PhantomData<&'env mut &'env ()>,
@@ -97,8 +98,8 @@ impl<P: Platform> Drop for Counted<'_, P> {
 /// Where a scoped task leaves its result. It is dropped before the task stops counting, so a
 /// result that borrows never outlives the scope.
 struct Packet<'scope, T, P: Platform> {
-    result: ParkingMutex<Option<Result<T, JoinError>>, P>,
-    panic: &'scope ParkingMutex<Option<Box<dyn Any + Send>>, P>,
+    result: Spinlock<Option<Result<T, JoinError>>, P>,
+    panic: &'scope Spinlock<Option<Box<dyn Any + Send>>, P>,
     token: CancellationToken<P>,
 }
 
@@ -116,7 +117,7 @@ impl<'scope, P: Platform> Scope<'scope, '_, P> {
     fn packet<T>(&'scope self) -> (Arc<Packet<'scope, T, P>, P>, Counted<'scope, P>) {
         self.tasks.add(1);
         let packet = Arc::new_in(Packet {
-            result: ParkingMutex::new_in(None),
+            result: Spinlock::new(None),
             panic: &self.panic,
             token: self.token.clone(),
         });
@@ -140,7 +141,7 @@ impl<'scope, P: Platform> Scope<'scope, '_, P> {
             drop(for_task);
             drop(counted);
         };
-        let builder = Builder::new().token(&self.token);
+        let builder = Builder::new_in().token(&self.token);
         // SAFETY: the body borrows for `'scope`. It is run or dropped before `counted` is, and the
         // scope does not return before that; the output is `()`.
         let handle = with_current(|shared| unsafe { builder.spawn_fiber(shared, body) });
@@ -157,12 +158,9 @@ impl<'scope, P: Platform> Scope<'scope, '_, P> {
         F::Output: Send + 'scope,
     {
         let (packet, counted) = self.packet();
-        let future = ScopedFuture {
-            future: Some(future),
-            packet: Some(packet.clone()),
-            _counted: counted,
-        };
-        let builder = Builder::new().token(&self.token);
+        let future =
+            ScopedFuture { future: Some(future), packet: Some(packet.clone()), _counted: counted };
+        let builder = Builder::new_in().token(&self.token);
         // SAFETY: as in `spawn`: the future's fields are dropped in order, `_counted` last.
         let handle = with_current(|shared| unsafe { builder.spawn_future(shared, future) });
         ScopedJoinHandle { handle, packet }

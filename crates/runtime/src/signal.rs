@@ -4,8 +4,8 @@ use core::fmt;
 use std::io;
 
 use raddle_ownership::Arc;
-pub use raddle_platform::driver::Signal;
 use raddle_platform::driver::Interest;
+pub use raddle_platform::driver::Signal;
 use raddle_platform::{Driver, Native, Platform};
 
 use crate::io::{Readiness, Socket, retry_blocking};

@@ -206,7 +206,7 @@ fn spawning_while_the_runtime_shuts_down_neither_hangs_nor_leaks() {
 fn a_runtime_in_a_runtime_is_refused_to_shut_itself_down() {
     let runtime = runtime(1);
     let result = runtime.run(|| {
-        let inner = Builder::<Native>::new().workers(1).build().expect("a runtime");
+        let inner = Builder::new().workers(1).build().expect("a runtime");
         let answer = inner.run(|| 9).expect("no panic");
         drop(inner);
         answer
@@ -222,6 +222,6 @@ fn a_runtime_in_a_runtime_is_refused_to_shut_itself_down() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused_with_what_to_do() {
-    let error = Builder::<Native>::new().workers(0).build().expect_err("no workers");
+    let error = Builder::new().workers(0).build().expect_err("no workers");
     assert!(error.to_string().contains("must be 1 to 1024"), "{error}");
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
-use raddle_runtime::{Native, Runtime, task::Builder};
+use raddle_runtime::{Runtime, task::Builder};
 
 const CHILD: &str = "RADDLE_TEST_OVERFLOW_CHILD";
 
@@ -17,7 +17,7 @@ fn recurse(depth: u64) -> u64 {
 fn an_overflow_names_the_fiber_and_its_stack() {
     if std::env::var_os(CHILD).is_some() {
         let runtime: Runtime = Runtime::new().expect("a runtime");
-        let deep = Builder::<Native>::new().name("too-deep").stack_size(128 << 10);
+        let deep = Builder::new().name("too-deep").stack_size(128 << 10);
         let result = deep.spawn_on_runtime(&runtime.handle(), || recurse(0)).join();
         unreachable!("the process ends before the fiber: {result:?}");
     }

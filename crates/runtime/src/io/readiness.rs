@@ -17,18 +17,18 @@ use core::task::{Context, Poll, Waker};
 use std::io;
 
 use raddle_ownership::Arc;
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::driver::{Completion, Handle, Interest, Op, Token};
 use raddle_platform::{Driver, Platform};
 
 use super::Record;
 use crate::handle;
 use crate::scheduler::{Command, Shared, Worker};
+use crate::spinlock::Spinlock;
 
 /// An open socket. Closed when the last owner goes.
 pub(crate) struct Socket<P: Platform> {
     pub(crate) handle: Handle,
-    in_flight: ParkingMutex<Vec<InFlight<P>>, P>,
+    in_flight: Spinlock<Vec<InFlight<P>>, P>,
 }
 
 struct InFlight<P: Platform> {
@@ -39,7 +39,7 @@ struct InFlight<P: Platform> {
 
 impl<P: Platform> Socket<P> {
     pub(crate) fn new(handle: Handle) -> Arc<Self, P> {
-        Arc::new_in(Self { handle, in_flight: ParkingMutex::new_in(Vec::new()) })
+        Arc::new_in(Self { handle, in_flight: Spinlock::new(Vec::new()) })
     }
 
     /// Cancels what is in flight. Called when the stream or listener is dropped.
@@ -72,7 +72,7 @@ struct Operation<P: Platform> {
     record: Record,
     shared: Arc<Shared<P>, P>,
     worker: usize,
-    state: ParkingMutex<State<P>, P>,
+    state: Spinlock<State<P>, P>,
 }
 
 struct State<P: Platform> {
@@ -121,7 +121,7 @@ impl<'a, P: Platform> Readiness<'a, P> {
             record: Record { complete: complete::<P> },
             shared: shared.clone(),
             worker,
-            state: ParkingMutex::new_in(State {
+            state: Spinlock::new(State {
                 socket: Some(self.socket.clone()),
                 result: None,
                 waker: Some(waker),
@@ -155,7 +155,9 @@ impl<P: Platform> Future for Readiness<'_, P> {
         };
         let mut state = operation.state.lock();
         let Some(result) = state.result else {
-            state.waker = Some(context.waker().clone());
+            let before = state.waker.replace(context.waker().clone());
+            drop(state);
+            drop(before);
             return Poll::Pending;
         };
         let completion = Completion { token: Token(0), result };
@@ -181,6 +183,10 @@ impl<P: Platform> Drop for Readiness<'_, P> {
         let waker = state.waker.take();
         drop(state);
         drop(waker);
-        cancel(&operation.shared, operation.worker, Record::token(NonNull::from(&operation.record)));
+        cancel(
+            &operation.shared,
+            operation.worker,
+            Record::token(NonNull::from(&operation.record)),
+        );
     }
 }

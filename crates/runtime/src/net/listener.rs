@@ -64,9 +64,8 @@ impl<P: Platform> TcpListener<P> {
     /// [cancellation](crate::is_cancelled_error).
     pub fn accept(&self) -> io::Result<(TcpStream<P>, SocketAddr)> {
         let handle = self.socket.handle;
-        let (stream, peer) = retry_blocking::<P, _>(handle, Interest::Readable, None, || {
-            P::Driver::accept(handle)
-        })?;
+        let (stream, peer) =
+            retry_blocking::<P, _>(handle, Interest::Readable, None, || P::Driver::accept(handle))?;
         Ok((TcpStream::from_handle(stream), peer))
     }
 

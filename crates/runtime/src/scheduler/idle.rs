@@ -33,8 +33,8 @@
 //! Scenarios: `runtime::*`; without either fence a wake-up is lost (a deadlock under loom; a
 //! sequentially consistent simulation does not see it).
 
+use crate::spinlock::Spinlock;
 use crossbeam_utils::CachePadded;
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
 
 const AWAKE: u32 = 0;
@@ -47,7 +47,7 @@ pub(crate) struct Idle<P: Platform> {
     /// How many stand in `sleepers`; written under its lock.
     asleep: P::AtomicUsize,
     /// Workers that sleep, or are about to, the last to go first.
-    sleepers: ParkingMutex<Vec<usize>, P>,
+    sleepers: Spinlock<Vec<usize>, P>,
 }
 
 impl<P: Platform> Idle<P> {
@@ -56,7 +56,7 @@ impl<P: Platform> Idle<P> {
             states: (0..workers).map(|_| CachePadded::new(P::AtomicU32::new(AWAKE))).collect(),
             searching: CachePadded::new(P::AtomicUsize::new(0)),
             asleep: P::AtomicUsize::new(0),
-            sleepers: ParkingMutex::new_in(Vec::with_capacity(workers)),
+            sleepers: Spinlock::new(Vec::with_capacity(workers)),
         }
     }
 
@@ -66,8 +66,7 @@ impl<P: Platform> Idle<P> {
         // ORDERING: pairs with the fence in `fall_asleep`: see the head of this file.
         P::fence(Ordering::SeqCst);
         let state = &self.states[worker];
-        state.load(Ordering::Relaxed) == ASLEEP
-            && state.swap(AWAKE, Ordering::Relaxed) == ASLEEP
+        state.load(Ordering::Relaxed) == ASLEEP && state.swap(AWAKE, Ordering::Relaxed) == ASLEEP
     }
 
     /// There is stealable work, stored before. Returns the sleeper to notify, if one should be: it

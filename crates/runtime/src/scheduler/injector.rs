@@ -2,9 +2,9 @@
 
 use core::ptr::NonNull;
 
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Atomic, Ordering, Platform};
 
+use crate::spinlock::Spinlock;
 use crate::task::Header;
 
 type Task<P> = NonNull<Header<P>>;
@@ -78,12 +78,12 @@ impl<P: Platform> Linked<P> {
 /// see [`idle`](super::idle).
 pub(crate) struct Injector<P: Platform> {
     length: P::AtomicUsize,
-    queue: ParkingMutex<Linked<P>, P>,
+    queue: Spinlock<Linked<P>, P>,
 }
 
 impl<P: Platform> Injector<P> {
     pub(crate) fn new() -> Self {
-        Self { length: P::AtomicUsize::new(0), queue: ParkingMutex::new_in(Linked::new()) }
+        Self { length: P::AtomicUsize::new(0), queue: Spinlock::new(Linked::new()) }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -20,12 +20,12 @@ mod worker;
 use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::driver::{Config, Notify, Op, Token};
-use raddle_platform::{Atomic, AtomicInt, Driver, Event, Ordering, Platform, RaceCell};
+use raddle_platform::{Atomic, AtomicInt, Driver, Event, Ordering, Platform, RaceCell, Threads};
 
 pub(crate) use worker::Worker;
 
+use crate::spinlock::Spinlock;
 use crate::task::{ANYWHERE, Header};
 use crate::timer::Timers;
 use idle::Idle;
@@ -51,7 +51,7 @@ pub(crate) struct Remote<P: Platform> {
     ring: Ring<P>,
     inbox: Inbox<P>,
     pub(crate) timers: Timers<P>,
-    commands: ParkingMutex<Vec<Command>, P>,
+    commands: Spinlock<Vec<Command>, P>,
     /// Whether `commands` holds any; written under its lock.
     commanded: P::AtomicBool,
     /// Written by the worker before the runtime is handed out, then only read.
@@ -89,7 +89,7 @@ impl<P: Platform> Shared<P> {
             ring: Ring::new(),
             inbox: Inbox::new(),
             timers: Timers::new(),
-            commands: ParkingMutex::new_in(Vec::new()),
+            commands: Spinlock::new(Vec::new()),
             commanded: P::AtomicBool::new(false),
             notifier: RaceCell::new_in(None),
             driver_name: RaceCell::new_in(""),
@@ -204,7 +204,7 @@ impl<P: Platform> Shared<P> {
     pub(crate) fn wait_for_guests(&self) {
         // ORDERING: pairs with the releasing decrement in `schedule`.
         while self.guests.load(Ordering::Acquire) != 0 {
-            P::spin_loop();
+            P::Threads::yield_now();
         }
     }
 }

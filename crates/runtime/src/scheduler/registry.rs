@@ -3,9 +3,9 @@
 use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::Platform;
 
+use crate::spinlock::Spinlock;
 use crate::task::{Header, TaskRef};
 
 type Task<P> = NonNull<Header<P>>;
@@ -20,17 +20,17 @@ unsafe impl<P: Platform> Send for Shard<P> {}
 
 /// Doubly linked lists through the tasks, sharded by id so that workers seldom meet.
 pub(crate) struct Registry<P: Platform> {
-    shards: Box<[CachePadded<ParkingMutex<Shard<P>, P>>]>,
+    shards: Box<[CachePadded<Spinlock<Shard<P>, P>>]>,
 }
 
 impl<P: Platform> Registry<P> {
     pub(crate) fn new(workers: usize) -> Self {
         let shards = if workers == 1 { 1 } else { (workers * 4).next_power_of_two() };
-        let shard = || CachePadded::new(ParkingMutex::new_in(Shard { first: None, closed: false }));
+        let shard = || CachePadded::new(Spinlock::new(Shard { first: None, closed: false }));
         Self { shards: (0..shards).map(|_| shard()).collect() }
     }
 
-    fn shard(&self, task: Task<P>) -> &ParkingMutex<Shard<P>, P> {
+    fn shard(&self, task: Task<P>) -> &Spinlock<Shard<P>, P> {
         // SAFETY: callers hold a reference to the task.
         let id = unsafe { task.as_ref() }.id;
         &self.shards[id as usize & (self.shards.len() - 1)]

@@ -189,7 +189,7 @@ impl<P: Platform> Ring<P> {
     /// and how many were taken in all; the others are in `target`.
     ///
     /// # Safety
-    /// The caller is the worker of `target`, which is empty and another ring than this.
+    /// The caller is the worker of `target`, which is another ring than this.
     pub(crate) unsafe fn steal_into(&self, target: &Self) -> Option<(Task<P>, usize)> {
         let target_tail = target.tail.load(Ordering::Relaxed);
         // ORDERING: pairs with the releasing exchange of a thief at `target`: it is done with the

@@ -283,11 +283,11 @@ impl<P: Platform> Worker<P> {
         let counted = idle.wake_up(self.index);
         self.obey();
         self.fire_timers();
-        if counted {
+        if !self.has_work() {
             self.steal();
-            if idle.stop_searching() && self.has_work() {
-                self.wake_for_work();
-            }
+        }
+        if counted && idle.stop_searching() && self.has_work() {
+            self.wake_for_work();
         }
         self.stop_after_the_last();
     }
@@ -340,7 +340,7 @@ impl<P: Platform> Worker<P> {
             if victim == self.index || remotes[victim].ring.is_empty() {
                 continue;
             }
-            // SAFETY: this is the worker of the target ring, which is empty since it searches.
+            // SAFETY: this is the worker of the target ring.
             let stolen = unsafe { remotes[victim].ring.steal_into(&self.remote().ring) };
             if let Some((task, count)) = stolen {
                 P::event(&Event::Stolen { from: victim, to: self.index, count });

@@ -34,13 +34,20 @@ pub struct Builder<P: Platform = Native> {
 
 impl<P: Platform> Default for Builder<P> {
     fn default() -> Self {
-        Self::new()
+        Self::new_in()
+    }
+}
+
+impl Builder<Native> {
+    /// The defaults: no name, the runtime's stack size, any worker, no token.
+    pub const fn new() -> Self {
+        Self::new_in()
     }
 }
 
 impl<P: Platform> Builder<P> {
-    /// The defaults: no name, the runtime's stack size, any worker, no token.
-    pub const fn new() -> Self {
+    /// The defaults, in the world `P`.
+    pub const fn new_in() -> Self {
         Self { name: None, stack_size: None, worker: None, token: None }
     }
 
@@ -127,7 +134,11 @@ impl<P: Platform> Builder<P> {
     ///
     /// # Panics
     /// If the worker does not exist.
-    pub fn spawn_async_on_runtime<F>(self, runtime: &Handle<P>, future: F) -> JoinHandle<F::Output, P>
+    pub fn spawn_async_on_runtime<F>(
+        self,
+        runtime: &Handle<P>,
+        future: F,
+    ) -> JoinHandle<F::Output, P>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,

@@ -158,16 +158,16 @@ impl<P: Platform> Drop for TaskRef<P> {
 ///
 /// # Safety
 /// The task outlives the result.
-pub(crate) unsafe fn borrowed_waker<P: Platform>(header: NonNull<Header<P>>) -> ManuallyDrop<Waker> {
+pub(crate) unsafe fn borrowed_waker<P: Platform>(
+    header: NonNull<Header<P>>,
+) -> ManuallyDrop<Waker> {
     let raw = RawWaker::new(header.as_ptr().cast(), waker_vtable::<P>());
     // SAFETY: as in `into_waker`; the reference that the waker would release is never released.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
 }
 
 fn waker_vtable<P: Platform>() -> &'static RawWakerVTable {
-    &const {
-        RawWakerVTable::new(clone_waker::<P>, wake::<P>, wake_by_ref::<P>, drop_waker::<P>)
-    }
+    &const { RawWakerVTable::new(clone_waker::<P>, wake::<P>, wake_by_ref::<P>, drop_waker::<P>) }
 }
 
 /// # Safety

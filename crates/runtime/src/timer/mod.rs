@@ -12,17 +12,19 @@ use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::Waker;
 
-use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Atomic, Clock, Instant, Ordering, Platform};
 
-pub use sleep::{Elapsed, Sleep, Timeout, sleep, sleep_async, sleep_until, sleep_until_async, timeout};
+pub use sleep::{
+    Elapsed, Sleep, Timeout, sleep, sleep_async, sleep_until, sleep_until_async, timeout,
+};
 use wheel::{Entry, Wheel};
 
 use crate::scheduler::Shared;
+use crate::spinlock::Spinlock;
 
 /// One worker's timers.
 pub(crate) struct Timers<P: Platform> {
-    wheel: ParkingMutex<Wheel<P>, P>,
+    wheel: Spinlock<Wheel<P>, P>,
     /// The earliest deadline, in nanoseconds; written under the wheel's lock. Its worker reads it
     /// before it sleeps, ordered by the fences of [`idle`](crate::scheduler).
     next: P::AtomicU64,
@@ -31,7 +33,7 @@ pub(crate) struct Timers<P: Platform> {
 impl<P: Platform> Timers<P> {
     pub(crate) fn new() -> Self {
         Self {
-            wheel: ParkingMutex::new_in(Wheel::new(P::Clock::now())),
+            wheel: Spinlock::new(Wheel::new(P::Clock::now())),
             next: P::AtomicU64::new(Instant::FAR_FUTURE.as_nanos()),
         }
     }

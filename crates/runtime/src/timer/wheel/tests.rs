@@ -219,7 +219,11 @@ fn start() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn a_wheel_does_what_a_sorted_map_does(
@@ -259,8 +263,8 @@ fn timers_of_one_deadline_fire_in_the_order_they_were_set() {
     let deadline = 70 * 64 * 64 * TICK + 5;
     let mut wheel = Fixture::new(0);
     // From further and further near, so that each is placed at another level at first.
-    for before in [deadline, 64 * 64 * TICK, 64 * TICK, 3 * TICK, 5, 0] {
-        assert_eq!(wheel.advance(deadline - before - 1), []);
+    for before in [deadline, 64 * 64 * TICK, 64 * TICK, 3 * TICK, 5, 1] {
+        assert_eq!(wheel.advance(deadline - before), []);
         wheel.insert(deadline);
         wheel.insert(deadline);
     }
@@ -345,7 +349,7 @@ fn many_timers_over_a_day_all_fire_in_order() {
     let mut at = 0_u64;
     for _ in 0..50_000 {
         at = at.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        deadlines.push((u128::from(at) * u128::from(day) >> 64) as u64);
+        deadlines.push(((u128::from(at) * u128::from(day)) >> 64) as u64);
         wheel.insert(*deadlines.last().expect("just pushed"));
     }
     let mut fired = 0;
