@@ -237,7 +237,7 @@ impl<P: Platform> Condvar<P> {
     #[inline(never)]
     fn notify(&self, all: bool) -> usize {
         let mut list = self.lock_queue();
-        let mut chain = Chain::new();
+        let mut chain = Chain::new(WOKEN);
         let mut count = 0;
         let mut mutex = ptr::null::<RawMutex<P>>();
         while let Some(first) = list.front() {

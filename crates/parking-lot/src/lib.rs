@@ -7,6 +7,7 @@
 //! | | blocking (fiber or thread) | async | at once | with a limit |
 //! |---|---|---|---|---|
 //! | [`ParkingMutex`] | `lock` | `lock_async` | `try_lock` | `try_lock_for`, `try_lock_until`, `lock_cancellable` |
+//! | [`ParkingRwLock`] | `read`, `write`, `upgradable_read` | `read_async`, … | `try_read`, … | `try_read_for`, …, `read_cancellable`, … |
 //! | [`Condvar`] | `wait`, `wait_while` | `wait_async` | | `wait_for`, `wait_until`, …, `wait_cancellable` |
 //! | [`Semaphore`] | `acquire`, `acquire_many` | `acquire_async`, … | `try_acquire`, … | `try_acquire_for`, …, `acquire_cancellable` |
 //! | [`WaitGroup`] | `wait` | `wait_async` | | `wait_for`, `wait_until`, `wait_cancellable` |
@@ -43,12 +44,17 @@ mod block;
 mod condvar;
 mod mutex;
 mod queue;
+mod rwlock;
 mod semaphore;
 mod spin;
 mod wait_group;
 
 pub use condvar::{Condvar, WaitNotified, WaitTimeoutResult};
 pub use mutex::{Lock, MappedMutexGuard, MutexGuard, ParkingMutex};
+pub use rwlock::{
+    MappedRwLockReadGuard, MappedRwLockWriteGuard, ParkingRwLock, ReadLock, RwLockReadGuard,
+    RwLockUpgradableReadGuard, RwLockWriteGuard, UpgradableReadLock, UpgradeLock, WriteLock,
+};
 pub use semaphore::{AcquirePermits, Semaphore, SemaphorePermit};
 pub use wait_group::{WaitDone, WaitGroup};
 

@@ -1,4 +1,5 @@
-//! Waiting without suspending: for the queue's bit, and before a park.
+//! Waiting without suspending: for the queue's bit, and before a park. And how long that may be
+//! in vain.
 
 use core::time::Duration;
 use raddle_platform::{Clock, Instant, Platform, Threads, suspend};
@@ -64,3 +65,24 @@ pub(crate) fn spin<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
 
 /// The longest run of pauses between two looks.
 const MAX_PAUSES: u32 = 32;
+
+/// How often, and since when, a woken waiter found that a newcomer was faster.
+pub(crate) struct Losses {
+    count: u32,
+    first: Option<Instant>,
+}
+
+impl Losses {
+    pub(crate) const NONE: Self = Self { count: 0, first: None };
+
+    /// Counts one more. Returns whether it is time that the waiter gets what it waits for.
+    pub(crate) fn one_too_many<P: Platform>(&mut self) -> bool {
+        self.count += 1;
+        if self.count > P::BOUNDS.barges {
+            return true;
+        }
+        let now = P::Clock::now();
+        let first = *self.first.get_or_insert(now);
+        now.as_nanos() - first.as_nanos() >= P::BOUNDS.barge_ns
+    }
+}

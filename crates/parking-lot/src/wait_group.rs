@@ -241,8 +241,7 @@ impl<P: Platform> Granter<P> for WaitGroup<P> {
     }
 
     unsafe fn settle(&self, mut list: List<P>) -> Chain<P> {
-        let mut chain = Chain::new();
-        chain.set_verdict(GRANTED);
+        let mut chain = Chain::new(GRANTED);
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             while word < ONE && !list.is_empty() {

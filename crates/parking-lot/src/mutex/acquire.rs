@@ -3,12 +3,12 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use raddle_platform::{Clock, Instant, Platform};
+use raddle_platform::Platform;
 
 use super::raw::{RawMutex, STARVING, WAKING};
 use crate::block::Wait;
 use crate::queue::{GRANTED, List, MOVED, Node, WAITING, WOKEN, WakerKey};
-use crate::spin::Backoff;
+use crate::spin::{Backoff, Losses};
 
 /// Somebody who waits for a mutex.
 ///
@@ -22,8 +22,7 @@ pub(crate) struct Acquire<'a, P: Platform> {
     /// it here.
     linked: u32,
     starving: bool,
-    losses: u32,
-    since: Option<Instant>,
+    losses: Losses,
 }
 
 impl<'a, P: Platform> Acquire<'a, P> {
@@ -35,8 +34,7 @@ impl<'a, P: Platform> Acquire<'a, P> {
             queued: false,
             linked: WAITING,
             starving: false,
-            losses: 0,
-            since: None,
+            losses: Losses::NONE,
         }
     }
 
@@ -48,7 +46,7 @@ impl<'a, P: Platform> Acquire<'a, P> {
         self.key = WakerKey::of(&waker);
         // SAFETY: the node is not linked: it never was, or its verdict has come.
         unsafe { self.node.prepare_again(waker) };
-        self.starving = mine != 0 && self.is_starving();
+        self.starving = mine != 0 && self.losses.one_too_many::<P>();
         self.queued = false;
         self.linked = WAITING;
         let mut list = self.mutex.lock_queue_or_lock(mine)?;
@@ -65,16 +63,6 @@ impl<'a, P: Platform> Acquire<'a, P> {
             self.mutex.settle(list, mine, set).publish();
         }
         Some(())
-    }
-
-    /// Counts a loss; whether it was one too many.
-    fn is_starving(&mut self) -> bool {
-        self.losses += 1;
-        let bounds = P::BOUNDS;
-        self.losses > bounds.barges
-            || self.since.is_some_and(|since| {
-                (P::Clock::now() - since).as_nanos() >= u128::from(bounds.barge_ns)
-            })
     }
 
     /// The node is in somebody else's queue, whose owner will put it into this mutex's.
@@ -152,8 +140,6 @@ impl<'a, P: Platform> Acquire<'a, P> {
                     self.queued = false;
                     return Poll::Ready(());
                 }
-            } else if self.since.is_none() {
-                self.since = Some(P::Clock::now());
             }
             if self.enqueue(context, mine).is_none() {
                 return Poll::Ready(());

@@ -224,7 +224,7 @@ impl<P: Platform> RawMutex<P> {
     /// only if the caller owns the mutex, WAKING only if it owns that; STARVING is in `set` only
     /// for the first node and if nobody else can be STARVING.
     pub(super) unsafe fn settle(&self, mut list: List<P>, clear: usize, set: usize) -> Chain<P> {
-        let mut chain = Chain::new();
+        let mut chain = Chain::new(WOKEN);
         let mut verdict = None;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {

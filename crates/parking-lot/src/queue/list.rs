@@ -5,7 +5,7 @@ use core::task::Waker;
 
 use raddle_platform::{Atomic, Ordering, Platform};
 
-use super::node::{LEAVING, Node, WOKEN};
+use super::node::{GRANTED, LEAVING, Node};
 
 /// A first-in-first-out ring of linked nodes: the address of the first one, whose `prev` is the
 /// last. It is a value that the holder of QLOCK takes out of the state word (or from beside it),
@@ -52,6 +52,24 @@ impl<P: Platform> List<P> {
     #[inline]
     pub(crate) fn front(self) -> Option<*const Node<P>> {
         (!self.head.is_null()).then_some(self.head)
+    }
+
+    /// How many nodes from the first on have the property.
+    ///
+    /// # Safety
+    /// See [`List`].
+    pub(crate) unsafe fn count_while(self, property: impl Fn(*const Node<P>) -> bool) -> usize {
+        let mut count = 0;
+        let mut node = self.head;
+        while !node.is_null() && property(node) {
+            count += 1;
+            // SAFETY: QLOCK is held; all nodes are alive.
+            node = unsafe { (*node).shared.with(|shared| shared.next) };
+            if node == self.head {
+                break;
+            }
+        }
+        count
     }
 
     /// Links `node` as the last.
@@ -133,8 +151,9 @@ pub(crate) struct Chain<P: Platform> {
 const BATCH: usize = 16;
 
 impl<P: Platform> Chain<P> {
-    pub(crate) const fn new() -> Self {
-        Self { first: ptr::null(), last: ptr::null(), verdict: WOKEN }
+    /// An empty chain, whose nodes will be told `verdict`.
+    pub(crate) const fn new(verdict: u32) -> Self {
+        Self { first: ptr::null(), last: ptr::null(), verdict }
     }
 
     /// What will be told to all of the chain.
@@ -197,6 +216,17 @@ impl<P: Platform> Chain<P> {
                 waker.wake();
             }
         }
+    }
+}
+
+/// Grants `node`, which is in no list, what it waits for.
+///
+/// # Safety
+/// The node is alive until its verdict, and nobody else gives it one.
+pub(crate) unsafe fn grant_one<P: Platform>(node: *const Node<P>) {
+    // SAFETY: the caller's promise.
+    if let Some(waker) = unsafe { publish_one(node, GRANTED) } {
+        waker.wake();
     }
 }
 

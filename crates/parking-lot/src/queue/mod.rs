@@ -46,6 +46,6 @@ mod node;
 mod waiter;
 
 pub(crate) use bit::{lock_bit, try_lock_bit};
-pub(crate) use list::{Chain, List};
+pub(crate) use list::{Chain, List, grant_one};
 pub(crate) use node::{GRANTED, MOVED, Node, WAITING, WOKEN, WakerKey};
 pub(crate) use waiter::{Granter, Waiter};

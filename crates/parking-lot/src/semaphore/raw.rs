@@ -214,8 +214,7 @@ impl<P: Platform> Granter<P> for RawSemaphore<P> {
     }
 
     unsafe fn settle(&self, mut list: List<P>) -> Chain<P> {
-        let mut chain = Chain::new();
-        chain.set_verdict(GRANTED);
+        let mut chain = Chain::new(GRANTED);
         let mut given = 0;
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
