@@ -3,7 +3,10 @@
 //! Each verb is one file. Exit codes are the same for all: 0 if everything is well, 1 if something
 //! was found or failed, 2 if the command is wrong or cannot run here.
 
+mod forward;
+mod kv_bench;
 mod source;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -25,7 +28,10 @@ const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 something was found or fa
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Test(test::Options),
     Tidy(tidy::Options),
+    TestLoom(forward::TestLoom),
+    KvBench(kv_bench::Options),
 }
 
 /// How a verb ended that could run.
@@ -55,7 +61,10 @@ impl std::error::Error for Error {}
 
 fn main() -> ExitCode {
     let verdict = match Cli::parse().verb {
+        Verb::Test(options) => test::run_steps(&options),
         Verb::Tidy(options) => tidy::run(&options),
+        Verb::TestLoom(options) => options.run(),
+        Verb::KvBench(options) => kv_bench::run(&options),
     };
     match verdict {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

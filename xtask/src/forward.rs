@@ -1,0 +1,114 @@
+//! Verbs that run a program of the workspace: `cargo xtask test-loom`.
+//!
+//! The program is built in release, its output is shown as it comes, and its exit code becomes
+//! that of the verb.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use crate::{Error, Verdict, workspace};
+
+/// A program that a verb runs.
+struct Program {
+    package: &'static str,
+    binary: &'static str,
+}
+
+const LOOM: Program = Program { package: "raddle-loom", binary: "raddle-loom" };
+
+/// Model check the scenarios with loom.
+///
+/// Every interleaving of each scenario is run, up to the bound; the report says for each whether
+/// all of them were, and fails if one was cut short.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestLoom {
+    /// Run this scenario alone.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Print the scenarios and stop.
+    #[arg(long)]
+    list: bool,
+    /// Write the results to a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How often a thread may be interrupted where it could go on [default: the scenario's own].
+    #[arg(long, value_name = "N")]
+    bound: Option<usize>,
+    /// How long a scenario may take.
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+}
+
+impl TestLoom {
+    /// Runs the verb.
+    pub(crate) fn run(&self) -> Result<Verdict, Error> {
+        let mut arguments = Arguments::default();
+        arguments.option("--scenario", self.scenario.as_ref());
+        arguments.flag("--list", self.list);
+        arguments.path("--json", self.json.as_deref())?;
+        arguments.option("--preemption-bound", self.bound.as_ref());
+        arguments.option("--seconds", self.seconds.as_ref());
+        LOOM.run(&arguments)
+    }
+}
+
+/// The command line of a program.
+#[derive(Default)]
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn flag(&mut self, name: &str, on: bool) {
+        self.0.extend(on.then(|| name.to_owned()));
+    }
+
+    fn option(&mut self, name: &str, value: Option<&impl ToString>) {
+        if let Some(value) = value {
+            self.0.extend([name.to_owned(), value.to_string()]);
+        }
+    }
+
+    /// A path means the same in the program, which starts in the root of the workspace.
+    fn path(&mut self, name: &str, path: Option<&Path>) -> Result<(), Error> {
+        let Some(path) = path else { return Ok(()) };
+        let absolute = std::path::absolute(path)
+            .map_err(|error| Error::new(format!("{}: {error}", path.display())))?;
+        self.option(name, Some(&absolute.display()));
+        Ok(())
+    }
+}
+
+impl Program {
+    fn run(&self, arguments: &Arguments) -> Result<Verdict, Error> {
+        let status = workspace::cargo()
+            .args(["run", "--release", "--quiet", "--package", self.package])
+            .args(["--bin", self.binary, "--"])
+            .args(&arguments.0)
+            .status()
+            .map_err(|error| Error::new(format!("cannot run cargo: {error}")))?;
+        self.verdict(status)
+    }
+
+    fn verdict(&self, status: ExitStatus) -> Result<Verdict, Error> {
+        match status.code() {
+            Some(0) => Ok(Verdict::Good),
+            Some(1) => Ok(Verdict::Bad),
+            _ => Err(Error::new(format!("{} ended with {status}", self.binary))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use std::path::Path;
+
+    #[test]
+    fn options_that_are_not_given_are_not_passed() {
+        let mut arguments = Arguments::default();
+        arguments.flag("--list", false);
+        arguments.option("--scenario", None::<&String>);
+        arguments.option("--seconds", Some(&5));
+        arguments.path("--json", Some(Path::new("/a/b.json"))).expect("an absolute path");
+        assert_eq!(arguments.0, ["--seconds", "5", "--json", "/a/b.json"]);
+    }
+}
