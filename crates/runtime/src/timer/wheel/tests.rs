@@ -332,6 +332,15 @@ fn removing_the_earliest_leaves_a_bound_that_costs_a_look_and_no_timer() {
 }
 
 #[test]
+fn a_slot_that_was_emptied_forgets_what_it_held() {
+    let mut wheel = Fixture::new(0);
+    wheel.insert(100 * TICK);
+    wheel.remove(0);
+    wheel.insert(100 * TICK + 5);
+    assert_eq!(wheel.next(), Some(100 * TICK + 5));
+}
+
+#[test]
 fn a_timer_that_is_late_when_it_is_set_fires_at_the_next_look() {
     let mut wheel = Fixture::new(1 << 30);
     assert!(wheel.insert(5));
