@@ -307,7 +307,9 @@ mod tests {
         for operation in ["clone", "upgrade", "downgrade", "weak clone"] {
             let child = Command::new(&this)
                 .args(["--exact", "inner::tests::an_overflowing_count_aborts_the_process"])
+                .arg("--nocapture")
                 .env(CHILD, operation)
+                .env("RUST_BACKTRACE", "0")
                 .output()
                 .expect("the child runs");
             let said = String::from_utf8_lossy(&child.stderr);

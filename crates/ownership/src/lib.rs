@@ -30,6 +30,11 @@
 //! - Dropping one counts as a use of `T`, so `T` may not borrow from something that is dropped in
 //!   the same moment.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)
+)]
+
 mod arc;
 mod exclusive;
 mod inner;
