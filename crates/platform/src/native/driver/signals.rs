@@ -146,3 +146,35 @@ pub(super) fn take(handle: Handle) -> io::Result<bool> {
     let error = io::Error::last_os_error();
     if error.kind() == io::ErrorKind::WouldBlock { Ok(false) } else { Err(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    #[test]
+    fn closing_waits_for_a_handler_inside() {
+        let handle = open(Signal::Terminate).expect("a free slot");
+        let slot = TABLE.iter().find(|slot| slot.fd.load(Ordering::Relaxed) == handle.0);
+        let slot = slot.expect("it is in the table");
+        // This test is the handler, and has just read the number.
+        slot.inside.fetch_add(1, Ordering::SeqCst);
+        let closed = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                forget(handle);
+                closed.store(true, Ordering::SeqCst);
+            });
+            while slot.fd.load(Ordering::SeqCst) != EMPTY {
+                std::thread::yield_now();
+            }
+            for _ in 0..1_000 {
+                assert!(!closed.load(Ordering::SeqCst), "the number may be written to yet");
+                std::thread::yield_now();
+            }
+            slot.inside.fetch_sub(1, Ordering::SeqCst);
+        });
+        assert!(closed.load(Ordering::SeqCst));
+        super::super::sockets::close(handle);
+    }
+}

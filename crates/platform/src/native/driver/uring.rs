@@ -310,15 +310,9 @@ impl Uring {
         unsafe { self.push(&poll.multi(true).build().user_data(BELL)) };
     }
 
-    fn cancel_everything(&mut self) {
-        let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(CANCEL);
-        // SAFETY: a cancel names no memory.
-        unsafe { self.push(&entry) };
-    }
-}
-
-impl Drop for Uring {
-    fn drop(&mut self) {
+    /// Returns when the kernel has given back all memory. A cancel misses an operation that is just
+    /// being completed; then its completion comes by itself.
+    fn end_everything(&mut self) {
         let mut completions = Vec::new();
         self.cancel_everything();
         self.tick(&mut completions);
@@ -330,6 +324,18 @@ impl Drop for Uring {
             }
             self.cancel_everything();
         }
+    }
+
+    fn cancel_everything(&mut self) {
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(CANCEL);
+        // SAFETY: a cancel names no memory.
+        unsafe { self.push(&entry) };
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.end_everything();
     }
 }
 

@@ -158,3 +158,29 @@ fn a_dropped_ring_takes_no_byte_though_a_notifier_keeps_it() {
         [listener, caller, socket].into_iter().for_each(sockets::close);
     });
 }
+
+#[test]
+fn a_kernel_that_knows_not_all_flags_is_given_fewer() {
+    if Uring::new(&Config::default()).is_err() {
+        return eprintln!("left out: no io_uring");
+    }
+    // Every kernel refuses this one alone: it needs SINGLE_ISSUER.
+    let refused: &[Flag] = &[Builder::setup_defer_taskrun];
+    assert!(Uring::with_steps(&Config::default(), &[refused]).is_err());
+    let mut driver = Uring::with_steps(&Config::default(), &[refused, &[]]).expect("the second");
+    assert!(!driver.ring.params().is_setup_single_issuer());
+    driver.tick(&mut Vec::new());
+}
+
+#[test]
+fn a_drop_waits_for_more_than_one_visit_yields() {
+    each_step(|mut driver| {
+        let listener = socket();
+        // Far more than the completion queue of 64 holds.
+        (0..1_000).for_each(|token| poll(&mut driver, listener, token));
+        driver.end_everything();
+        assert_eq!(driver.in_flight(), 0);
+        drop(driver);
+        sockets::close(listener);
+    });
+}
