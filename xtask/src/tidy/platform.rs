@@ -12,7 +12,8 @@ use super::Rule;
 use super::report::Report;
 use super::tree::{Scope, Tree};
 use super::words::macro_calls;
-use crate::source::{Context, Foreign, Home, Node, Path};
+use crate::source::{Context, Foreign, Home, Node, Path, Place};
+use crate::workspace::{Kind, Role, Target};
 
 pub(crate) const RULE: Rule = Rule {
     name: "platform",
@@ -21,6 +22,7 @@ pub(crate) const RULE: Rule = Rule {
 };
 
 fn check(tree: &Tree, report: &mut Report<'_>) {
+    check_roots(tree, report);
     tree.walk(Scope::Production, |context, node| match node {
         Node::Path(path) => check_path(context, path, report),
         Node::Item(Item::Static(item)) => check_static(context, item, report),
@@ -38,6 +40,33 @@ fn check(tree: &Tree, report: &mut Report<'_>) {
         }),
         _ => {}
     });
+}
+
+/// With this the root of a crate asks clippy for the same, which finds it while one types.
+const LINTS: &str = "not(test), deny(clippy::disallowed_methods, clippy::disallowed_types)";
+
+fn check_roots(tree: &Tree, report: &mut Report<'_>) {
+    for package in tree.workspace.packages.iter().filter(|p| p.role == Role::Production) {
+        let ships = |target: &&Target| matches!(target.kind, Kind::Library | Kind::Binary);
+        for target in package.targets.iter().filter(ships) {
+            let Some(id) = tree.file_id(&target.file) else { continue };
+            if !tree.files[id.0].syntax.attrs.iter().any(is_lints) {
+                let message =
+                    format!("the root of a production crate: write `#![cfg_attr({LINTS})]`");
+                report.in_file(id, Place::START, message);
+            }
+        }
+    }
+}
+
+fn is_lints(attribute: &syn::Attribute) -> bool {
+    let compact = |text: &str| text.replace([' ', '\n'], "");
+    match &attribute.meta {
+        syn::Meta::List(list) if list.path.is_ident("cfg_attr") => {
+            compact(&list.tokens.to_string()) == compact(LINTS)
+        }
+        _ => false,
+    }
 }
 
 const THREAD_LOCAL: &str =

@@ -122,6 +122,11 @@ impl Tree {
         }
     }
 
+    /// The source file at `path`, relative to the root.
+    pub(crate) fn file_id(&self, path: &Path) -> Option<FileId> {
+        self.files.iter().position(|file| file.path == path).map(FileId)
+    }
+
     /// Whether `path`, relative to the root, exists.
     pub(crate) fn exists(&self, path: &Path) -> bool {
         self.workspace.root.join(path).exists()
