@@ -1,7 +1,5 @@
 //! Mutexes: uncontended; contended by threads, with the fairness of each; contended by fibers.
 
-#![expect(missing_docs, reason = "criterion's macros define public items")]
-
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,5 @@
 //! Yield, spawn and join, ping-pong.
 
-#![expect(missing_docs, reason = "criterion's macros define public items")]
-
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
