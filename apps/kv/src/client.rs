@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platform};
 
-use crate::arc::Arc;
 use crate::memory::Ledger;
 use crate::protocol::Protocol;
+use raddle_ownership::Arc;
 
 /// Why a client is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

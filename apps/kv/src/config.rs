@@ -4,6 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use clap::{Parser, ValueEnum};
+use raddle_runtime::net::{IpAddr, Ipv4Addr};
 
 /// How the server runs. On the command line, or made by hand.
 #[derive(Clone, Debug, Parser)]
@@ -15,7 +16,7 @@ pub struct Config {
 
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub bind: String,
+    pub bind: IpAddr,
 
     /// Worker threads [default: as many as there are processors]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -46,7 +47,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             port: 6380,
-            bind: "127.0.0.1".to_owned(),
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             workers: None,
             driver: Driver::Auto,
             max_clients: 10_000,

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Native, Platform};
 
-use crate::arc::Arc;
 use crate::client::Client;
 use crate::glob;
 use crate::memory::Ledger;
 use crate::protocol::Decimal;
+use raddle_ownership::Arc;
 
 type Subscribers<P> = BTreeMap<u64, Arc<Client<P>, P>>;
 type Topics<P> = BTreeMap<Box<[u8]>, Subscribers<P>>;

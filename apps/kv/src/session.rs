@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use raddle_platform::{Atomic, Native, Ordering, Platform};
 
-use crate::arc::Arc;
 use crate::client::{Client, Cut};
 use crate::commands::{self, Interruption};
 use crate::protocol::{Args, Output, Protocol, Shortage};
 use crate::pubsub::Kind;
 use crate::shared::{Shared, Tally};
+use raddle_ownership::Arc;
 
 /// The state that commands of one connection act on. Leaves everything in order when it is dropped.
 pub struct Session<'s, P: Platform = Native> {
@@ -21,6 +21,8 @@ pub struct Session<'s, P: Platform = Native> {
     pub tally: Tally,
     channels: BTreeSet<Box<[u8]>>,
     patterns: BTreeSet<Box<[u8]>>,
+    /// Whether messages were collected that the outbox counts as unsent.
+    collected: bool,
 }
 
 impl<'s, P: Platform> Session<'s, P> {
@@ -32,6 +34,7 @@ impl<'s, P: Platform> Session<'s, P> {
             tally: Tally::default(),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            collected: false,
         })
     }
 
@@ -125,11 +128,13 @@ impl<'s, P: Platform> Session<'s, P> {
     ///
     /// # Errors
     /// If they do not fit. They stay where they are then.
-    pub fn collect(&self, out: &mut Output, more: usize) -> Result<(), Shortage> {
+    pub fn collect(&mut self, out: &mut Output, more: usize) -> Result<(), Shortage> {
         if !self.client.has_news() {
             return out.room(more);
         }
+        self.collected = true;
         self.client.collect(|messages| {
+            let length = messages.len();
             // Most subscribers only listen: then nothing waits in front of the messages, and the
             // buffers change places.
             if !out.is_empty() || !out.exchange(messages, more) {
@@ -137,8 +142,15 @@ impl<'s, P: Platform> Session<'s, P> {
                 out.raw(messages);
                 messages.clear();
             }
-            Ok(out.len())
+            Ok(length)
         })
+    }
+
+    /// All that was [collected](Self::collect) has been sent.
+    pub fn sent(&mut self) {
+        if core::mem::take(&mut self.collected) {
+            self.client.sent();
+        }
     }
 }
 

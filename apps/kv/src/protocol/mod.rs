@@ -37,7 +37,7 @@ impl Span {
     }
 }
 
-/// The arguments of one request; the first is the command's name. There is at least one.
+/// The arguments of one request; the first is the command's name.
 #[derive(Clone, Copy, Debug)]
 pub struct Args<'a> {
     request: &'a [u8],
@@ -47,9 +47,14 @@ pub struct Args<'a> {
 impl<'a> Args<'a> {
     /// How many there are, the name included.
     #[inline]
-    #[expect(clippy::len_without_is_empty, reason = "a request has at least its name")]
     pub fn len(&self) -> usize {
         self.spans.len()
+    }
+
+    /// Whether there are none: such a request asks for nothing and gets no reply.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
     }
 
     /// The argument at `index`.

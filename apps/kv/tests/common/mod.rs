@@ -2,13 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
-use raddle_kv::Arc;
 use raddle_kv::client::Client;
 use raddle_kv::commands::Interruption;
 use raddle_kv::config::Config;
 use raddle_kv::protocol::{Output, Parser, Progress};
 use raddle_kv::session::Session;
 use raddle_kv::shared::Shared;
+use raddle_ownership::Arc;
 use raddle_platform::{Native, Parker, Platform};
 
 /// A server's state that lives as long as the test process.
@@ -40,7 +40,7 @@ impl Local {
         let id = shared.ledger.clients.next_id();
         let waker = <Native as Platform>::Parker::waker();
         let client = Client::new(id, "peer:1".into(), "local:2".into(), waker, Box::new(|| ()));
-        let session = Session::new(shared, Arc::new_in(client))?;
+        let session = Session::new(shared, Arc::new(client))?;
         Some(Self { session, out: output(), parser: Parser::new(), input: Vec::new() })
     }
 
@@ -90,7 +90,7 @@ impl Local {
     fn take(&mut self) -> Vec<u8> {
         let bytes = self.out.as_bytes().to_vec();
         self.out.truncate(0);
-        self.session.client.sent();
+        self.session.sent();
         bytes
     }
 }
