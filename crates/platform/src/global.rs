@@ -49,7 +49,11 @@ impl Table {
     ///
     /// # Panics
     /// Never: a value is stored under its own type.
-    pub fn get<T: Send + Sync + 'static>(&mut self, key: &'static Key, init: fn() -> T) -> Handle<T> {
+    pub fn get<T: Send + Sync + 'static>(
+        &mut self,
+        key: &'static Key,
+        init: fn() -> T,
+    ) -> Handle<T> {
         let value = self
             .0
             .entry((key.0, TypeId::of::<T>()))

@@ -17,10 +17,10 @@ use core::marker::PhantomData;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
+use crate::Platform;
 use crate::parker::Parker;
 use crate::threads::{SlotKey, Threads};
 use crate::time::{Clock, Instant};
-use crate::Platform;
 
 /// Something that can be suspended and woken: a fiber or a thread.
 ///

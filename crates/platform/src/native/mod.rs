@@ -126,4 +126,3 @@ impl Context for NativeContext {
     #[inline(always)]
     fn destroy(_handle: ()) {}
 }
-
