@@ -38,6 +38,7 @@ mod atomics;
 mod clock;
 mod driver;
 mod history;
+mod judge;
 mod model;
 mod parker;
 mod platform;
@@ -47,6 +48,7 @@ mod threads;
 mod token;
 mod world;
 
+pub use judge::{Judgement, OFFERS, judge};
 pub use model::{Failure, Model, Report, Verdict};
 pub use platform::Loom;
 pub use world::Counts;
