@@ -78,6 +78,11 @@ impl Token {
     /// Sleeps until the token is there, or the clock shows `deadline`. Returns whether the token
     /// was there, and takes it then.
     pub(crate) fn park_until(&self, deadline: Instant) -> bool {
+        if deadline == Instant::FAR_FUTURE {
+            // "However long it takes", as one who adds up durations says it: never comes.
+            self.park();
+            return true;
+        }
         if self.take() {
             return true;
         }
