@@ -135,7 +135,7 @@ impl core::error::Error for Interrupted {}
 /// What may end a wait early.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// The latest end; none means for ever.
+    /// The latest end; none means for ever, and so does [`Instant::FAR_FUTURE`].
     pub deadline: Option<Instant>,
     /// Whether a cancelled fiber stops waiting.
     pub cancellable: bool,
@@ -176,7 +176,7 @@ pub fn wait<P: Platform, T>(
             if limits.cancellable && current.is_cancelled() {
                 return Err(Interrupted::Cancelled);
             }
-            match limits.deadline {
+            match limits.deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE) {
                 None => current.park(),
                 Some(deadline) if P::Clock::now() >= deadline => {
                     return Err(Interrupted::TimedOut);

@@ -48,6 +48,8 @@ pub use cancel::{CancellationToken, Cancelled, is_cancelled, is_cancelled_error}
 pub use handle::Handle;
 pub use raddle_platform::{Instant, Native, Platform};
 pub use runtime::{Runtime, spawn, spawn_async, spawn_local, spawn_on, yield_async, yield_now};
+#[doc(hidden)]
+pub use scheduler::internals;
 pub use scope::{Scope, ScopedJoinHandle, scope};
 pub use task::{JoinError, JoinHandle};
 pub use timer::{

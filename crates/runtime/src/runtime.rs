@@ -306,6 +306,11 @@ impl<P: Platform> Runtime<P> {
             shared.stop();
             ended = self.boot.running.wait_until(P::Clock::now() + GRACE);
         }
+        if !ended && shared.registry.is_empty() {
+            // No task keeps a worker busy: the last have ended just now.
+            self.boot.running.wait();
+            ended = true;
+        }
         if ended {
             for thread in threads {
                 // A worker catches what its tasks panic with; its own panic is a bug, and has been

@@ -6,7 +6,7 @@
 //! through the whole list and says what it left out and why ([`Needs::unmet`]).
 //!
 //! Some scenarios are **broken twins**: they run a copy of the code with a planted bug and
-//! [expect](Expect::Fails) the harness to report it. A harness that stays silent on a twin has
+//! [expect](Expect) the harness to report it. A harness that stays silent on a twin has
 //! failed, for its silence elsewhere then means nothing.
 //!
 //! # How to add a scenario
@@ -46,7 +46,19 @@
 //! or [`spawn`], waiting from the platform's parker or from the primitive under test; anything of
 //! std that synchronises would hide the very bug that is looked for.
 
+mod broken_arc;
+mod condvar;
+mod freed;
+mod mutex;
+mod ownership;
+mod parker;
+mod polled;
+mod queue;
+mod runtime;
+mod rwlock;
+mod semaphore;
 mod threads;
+mod wait_group;
 
 pub use threads::{JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
 
@@ -54,8 +66,17 @@ use raddle_platform::Platform;
 
 /// Every scenario there is, in the world `P`.
 pub fn all<P: Platform>() -> Vec<Scenario> {
-    let lists: [fn() -> Vec<Scenario>; 0] = [];
-    let _ = core::marker::PhantomData::<P>;
+    let lists: [fn() -> Vec<Scenario>; _] = [
+        ownership::list::<P>,
+        parker::list::<P>,
+        mutex::list::<P>,
+        rwlock::list::<P>,
+        condvar::list::<P>,
+        semaphore::list::<P>,
+        wait_group::list::<P>,
+        queue::list::<P>,
+        runtime::list::<P>,
+    ];
     lists.into_iter().flat_map(|list| list()).collect()
 }
 
@@ -116,6 +137,20 @@ impl Scenario {
         self
     }
 
+    /// Makes it a broken twin: the harness must report a data race.
+    #[must_use]
+    pub const fn races(mut self) -> Self {
+        self.expect = Expect::Races;
+        self
+    }
+
+    /// Makes it a broken twin: the harness must report that nobody can go on.
+    #[must_use]
+    pub const fn deadlocks(mut self) -> Self {
+        self.expect = Expect::Deadlocks;
+        self
+    }
+
     /// Lets an incomplete exploration count as a pass.
     #[must_use]
     pub const fn may_time_out(mut self) -> Self {
@@ -139,6 +174,10 @@ pub enum Expect {
     Holds,
     /// A failure whose message contains this.
     Fails(&'static str),
+    /// A data race, in the harness's own words.
+    Races,
+    /// A deadlock or a lost wake-up, in the harness's own words.
+    Deadlocks,
 }
 
 /// What a scenario uses. A harness leaves out a scenario that needs what it has not, and counts

@@ -13,6 +13,7 @@
 mod idle;
 mod inbox;
 mod injector;
+pub mod internals;
 mod registry;
 mod ring;
 mod worker;

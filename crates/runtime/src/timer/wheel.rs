@@ -126,7 +126,14 @@ impl<P: Platform> Wheel<P> {
         state.deadline = deadline;
         state.waker = Some(waker);
         // SAFETY: alive, pinned and in no list.
-        unsafe { self.place(node) };
+        unsafe {
+            if tick(deadline) <= self.cursor {
+                state.place = Place::Current;
+                self.current.insert_sorted(node);
+            } else {
+                self.file(node);
+            }
+        }
         self.len += 1;
         is_earliest
     }
@@ -218,20 +225,14 @@ impl<P: Platform> Wheel<P> {
         }
     }
 
-    /// Links a node where its deadline belongs, seen from the cursor.
+    /// Links a node whose tick is after the cursor into its slot.
     ///
     /// # Safety
     /// The node is alive and in no list, and stays where it is until it is unlinked.
-    unsafe fn place(&mut self, mut node: NonNull<Node>) {
+    unsafe fn file(&mut self, mut node: NonNull<Node>) {
         // SAFETY: alive, and touched by nobody else.
         let state = unsafe { node.as_mut() };
         let tick = tick(state.deadline);
-        if tick <= self.cursor {
-            state.place = Place::Current;
-            // SAFETY: by the caller's promise.
-            unsafe { self.current.insert_sorted(node) };
-            return;
-        }
         let level = ((tick ^ self.cursor).ilog2() / DIGIT_BITS) as usize;
         let slot = (tick >> (level as u32 * DIGIT_BITS)) as usize % SLOTS;
         state.place = Place::Slot { level: level as u8, slot: slot as u8 };
@@ -264,9 +265,17 @@ impl<P: Platform> Wheel<P> {
         debug_assert!(self.current.is_empty(), "earlier timers have fired");
         self.levels[level].occupied &= !(1 << slot);
         let mut list = core::mem::replace(&mut self.levels[level].slots[slot], EMPTY).list;
-        while let Some(node) = list.pop_front() {
+        while let Some(mut node) = list.pop_front() {
             // SAFETY: it was linked a moment ago: alive, pinned, and now in no list.
-            unsafe { self.place(node) };
+            unsafe {
+                if tick(node.as_ref().deadline) == self.cursor {
+                    node.as_mut().place = Place::Current;
+                    self.current.push_back(node);
+                } else {
+                    self.file(node);
+                }
+            }
         }
+        self.current.sort();
     }
 }

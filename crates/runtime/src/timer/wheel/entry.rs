@@ -177,6 +177,60 @@ impl List {
         }
     }
 
+    /// Sorts by deadline, keeping the order of equal ones: a merge sort, for a tick in which very
+    /// many timers fall due would take forever otherwise. Free if the list is sorted, as most are.
+    pub(super) fn sort(&mut self) {
+        if self.is_sorted() {
+            return;
+        }
+        // runs[i] holds 2^i entries, or none: the digits of a binary counter.
+        let mut runs = [Self::new(); usize::BITS as usize];
+        while let Some(node) = self.pop_front() {
+            let mut run = Self::new();
+            // SAFETY: it was linked a moment ago: alive, pinned, and now in no list.
+            unsafe { run.push_back(node) };
+            for earlier in &mut runs {
+                if earlier.is_empty() {
+                    *earlier = run;
+                    break;
+                }
+                run = core::mem::replace(earlier, Self::new()).merge(run);
+            }
+        }
+        // Larger runs hold earlier entries.
+        *self = runs.into_iter().fold(Self::new(), |later, earlier| earlier.merge(later));
+    }
+
+    fn is_sorted(&self) -> bool {
+        let mut next = self.head;
+        let mut last = Instant::ZERO;
+        while let Some(node) = next {
+            // SAFETY: linked entries are alive, and nobody else touches them.
+            let node = unsafe { node.as_ref() };
+            if node.deadline < last {
+                return false;
+            }
+            last = node.deadline;
+            next = node.next;
+        }
+        true
+    }
+
+    /// Two sorted lists as one; of equal deadlines those of `self` come first.
+    fn merge(mut self, mut other: Self) -> Self {
+        let mut merged = Self::new();
+        loop {
+            let from = match (self.front_deadline(), other.front_deadline()) {
+                (Some(mine), Some(others)) if others < mine => &mut other,
+                (Some(_), _) => &mut self,
+                (None, _) => &mut other,
+            };
+            let Some(node) = from.pop_front() else { return merged };
+            // SAFETY: it was linked a moment ago: alive, pinned, and now in no list.
+            unsafe { merged.push_back(node) };
+        }
+    }
+
     pub(super) fn pop_front(&mut self) -> Option<NonNull<Node>> {
         let node = self.head?;
         // SAFETY: the head is in this list.
