@@ -2,12 +2,12 @@
 
 use super::report::Report;
 use super::tree::Tree;
-use super::{RULES, Rule};
+use super::{Check, RULES, Rule};
 
 pub(crate) const RULE: Rule = Rule {
     name: "allow",
     holds: "a TIDY-ALLOW comment names a rule, gives a reason and is needed",
-    check,
+    checks: &[Check::Tree(check)],
 };
 
 fn check(_: &Tree, report: &mut Report<'_>) {

@@ -3,16 +3,16 @@
 
 use toml_edit::{Document, Item, Table, TableLike};
 
-use super::Rule;
 use super::report::Report;
 use super::tree::{Text, Tree};
+use super::{Check, Rule};
 use crate::source::Place;
 use crate::workspace::{Package, Role};
 
 pub(crate) const RULE: Rule = Rule {
     name: "manifest",
     holds: "packages inherit from the workspace, rivals are dependencies of benches only",
-    check,
+    checks: &[Check::Tree(check)],
 };
 
 /// What every package inherits.

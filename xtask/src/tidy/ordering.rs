@@ -7,28 +7,32 @@
 
 use syn::{Expr, ExprPath};
 
-use super::Rule;
 use super::operations::{self, ORDERINGS};
 use super::report::Report;
-use super::tree::{Scope, Tree};
+use super::tree::Scope;
+use super::{Check, Rule};
 use crate::source::{Context, Home, Node, Path, Place};
 
 pub(crate) const RULE: Rule = Rule {
     name: "ordering",
     holds: "an ordering stronger than Relaxed has an ORDERING comment; orderings are literal",
-    check,
+    checks: &[
+        Check::Nodes(Scope::Shipped, has_comment),
+        // The platform's own operations forward the ordering that they are given.
+        Check::Nodes(Scope::Production, is_literal),
+    ],
 };
 
 const COMMENT: &str = "no `// ORDERING:` above the statement: write there what it pairs with";
 
-fn check(tree: &Tree, report: &mut Report<'_>) {
-    tree.walk(Scope::Shipped, |context, node| {
-        if let Node::Path(path) = node {
-            path_names_ordering(context, path, report);
-        }
-    });
-    // The platform's own operations forward the ordering that they are given.
-    tree.walk(Scope::Production, |context, node| match node {
+fn has_comment(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    if let Node::Path(path) = node {
+        path_names_ordering(context, path, report);
+    }
+}
+
+fn is_literal(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    match node {
         Node::MethodCall(call) => {
             let arguments: Vec<_> = call.args.iter().collect();
             literal(context, &call.method.to_string(), &arguments, report);
@@ -46,7 +50,7 @@ fn check(tree: &Tree, report: &mut Report<'_>) {
             }
         }
         _ => {}
-    });
+    }
 }
 
 fn path_names_ordering(context: &Context<'_>, path: &Path, report: &mut Report<'_>) {

@@ -8,22 +8,21 @@
 use syn::visit::Visit;
 use syn::{Item, StaticMutability};
 
-use super::Rule;
 use super::report::Report;
 use super::tree::{Scope, Tree};
 use super::words::macro_calls;
+use super::{Check, Rule};
 use crate::source::{Context, Foreign, Home, Node, Path, Place};
 use crate::workspace::{Kind, Role, Target};
 
 pub(crate) const RULE: Rule = Rule {
     name: "platform",
     holds: "production code names no clock, thread, socket, file, lock or random state of std",
-    check,
+    checks: &[Check::Nodes(Scope::Production, inspect), Check::Tree(check_roots)],
 };
 
-fn check(tree: &Tree, report: &mut Report<'_>) {
-    check_roots(tree, report);
-    tree.walk(Scope::Production, |context, node| match node {
+fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    match node {
         Node::Path(path) => check_path(context, path, report),
         Node::Item(Item::Static(item)) => check_static(context, item, report),
         Node::Macro(mac) => {
@@ -39,7 +38,7 @@ fn check(tree: &Tree, report: &mut Report<'_>) {
             }
         }),
         _ => {}
-    });
+    }
 }
 
 /// With this the root of a crate asks clippy for the same, which finds it while one types.

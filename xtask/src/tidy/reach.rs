@@ -2,13 +2,16 @@
 //!
 //! A file that no `mod` names is not compiled: its tests never run, and it rots unnoticed.
 
-use super::Rule;
 use super::report::Report;
 use super::tree::Tree;
+use super::{Check, Rule};
 use crate::source::Place;
 
-pub(crate) const RULE: Rule =
-    Rule { name: "reach", holds: "a mod declaration leads to every source file", check };
+pub(crate) const RULE: Rule = Rule {
+    name: "reach",
+    holds: "every source file is a module of some crate",
+    checks: &[Check::Tree(check)],
+};
 
 fn check(tree: &Tree, report: &mut Report<'_>) {
     for id in tree.modules.strays() {

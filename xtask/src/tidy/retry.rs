@@ -7,30 +7,28 @@
 use syn::visit::{self, Visit};
 use syn::{Expr, ExprCall, ExprMethodCall, ExprPath, Item};
 
-use super::Rule;
 use super::report::Report;
-use super::tree::{Scope, Tree};
-use crate::source::{Node, parse_macro};
+use super::tree::Scope;
+use super::{Check, Rule};
+use crate::source::{Context, Node, parse_macro};
 
 pub(crate) const RULE: Rule = Rule {
     name: "retry",
     holds: "a loop with a compare_exchange calls retry, spin_loop or park",
-    check,
+    checks: &[Check::Nodes(Scope::Shipped, inspect)],
 };
 
 const MESSAGE: &str = "a compare-and-swap loop that gives nobody else a turn: call \
     `P::retry(\"name\")` or `P::spin_loop()` where it starts over";
 
-fn check(tree: &Tree, report: &mut Report<'_>) {
-    tree.walk(Scope::Shipped, |context, node| {
-        if let Node::Loop(expr) = node {
-            let mut calls = Calls::default();
-            calls.visit_loop(expr);
-            if calls.swaps && !calls.gives_way {
-                report.at(&context.spot(syn::spanned::Spanned::span(*expr)), MESSAGE);
-            }
+fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    if let Node::Loop(expr) = node {
+        let mut calls = Calls::default();
+        calls.visit_loop(expr);
+        if calls.swaps && !calls.gives_way {
+            report.at(&context.spot(syn::spanned::Spanned::span(*expr)), MESSAGE);
         }
-    });
+    }
 }
 
 /// What a loop calls.

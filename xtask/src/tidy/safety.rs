@@ -7,22 +7,22 @@
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use syn::{Item, Safety};
 
-use super::Rule;
 use super::report::Report;
-use super::tree::{Scope, Tree};
+use super::tree::Scope;
+use super::{Check, Rule};
 use crate::source::{Context, Node, Place, attributes};
 
 pub(crate) const RULE: Rule = Rule {
     name: "safety",
     holds: "unsafe blocks and impls have a SAFETY comment, unsafe functions a Safety section",
-    check,
+    checks: &[Check::Nodes(Scope::Everything, inspect)],
 };
 
 const COMMENT: &str = "no `// SAFETY:` above it: write there why this is sound";
 const SECTION: &str = "no `# Safety` section: document what the caller must keep";
 
-fn check(tree: &Tree, report: &mut Report<'_>) {
-    tree.walk(Scope::Everything, |context, node| match node {
+fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    match node {
         Node::UnsafeBlock(span) => comment(context, *span, report),
         Node::Item(Item::Impl(item)) => {
             if let Some(keyword) = item.unsafety {
@@ -47,7 +47,7 @@ fn check(tree: &Tree, report: &mut Report<'_>) {
         }
         Node::Tokens(tokens) => in_tokens(context, tokens, report),
         _ => {}
-    });
+    }
 }
 
 fn comment(context: &Context<'_>, span: proc_macro2::Span, report: &mut Report<'_>) {

@@ -1,12 +1,15 @@
 //! `syntax`: every file parses, so that the other rules see all of it.
 
-use super::Rule;
 use super::report::Report;
 use super::tree::Tree;
+use super::{Check, Rule};
 use crate::source::FileId;
 
-pub(crate) const RULE: Rule =
-    Rule { name: "syntax", holds: "every source file parses, so that no rule overlooks it", check };
+pub(crate) const RULE: Rule = Rule {
+    name: "syntax",
+    holds: "every source file parses, so that no rule overlooks it",
+    checks: &[Check::Tree(check)],
+};
 
 fn check(tree: &Tree, report: &mut Report<'_>) {
     for (index, file) in tree.files.iter().enumerate() {

@@ -14,8 +14,8 @@ pub(crate) struct Tree {
     /// What the paths of findings begin with: the way from the repository's root.
     pub(crate) prefix: PathBuf,
     pub(crate) files: Vec<File>,
-    /// What each of the files is.
-    parts: Vec<Part>,
+    /// The narrowest scope that each of the files is in.
+    scopes: Vec<Scope>,
     pub(crate) modules: Modules,
     /// Markdown files and manifests.
     pub(crate) texts: Vec<Text>,
@@ -28,23 +28,14 @@ pub(crate) struct Text {
     pub(crate) text: String,
 }
 
-/// What a file is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Platform,
-    Production,
-    /// Tests, benches and examples of any package, and all of the tools.
-    Free,
-}
-
-/// Which code a rule is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Code that a rule is about. Each includes the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// All.
+    /// All of it: tests, benches and examples of any package, and the tools.
     Everything,
-    /// Production crates and the platform, without their tests.
+    /// What ships: the platform and the production crates, without their tests.
     Shipped,
-    /// Production crates without their tests.
+    /// The production crates, without their tests.
     Production,
 }
 
@@ -67,8 +58,8 @@ impl Tree {
                 _ => {}
             }
         }
-        let parts = files.iter().map(|file| Part::of(&workspace, &file.path)).collect();
-        Ok(Self::new(workspace, prefix(root), files, parts, texts))
+        let scopes = files.iter().map(|file| Scope::of(&workspace, &file.path)).collect();
+        Ok(Self::new(workspace, prefix(root), files, scopes, texts))
     }
 
     /// Reads a lone file as if it were all of a production crate.
@@ -80,14 +71,14 @@ impl Tree {
         };
         let files = vec![File::new(relative, &read(path)?)];
         let workspace = Workspace { root: root.clone(), packages: Vec::new() };
-        Ok(Self::new(workspace, prefix(&root), files, vec![Part::Production], Vec::new()))
+        Ok(Self::new(workspace, prefix(&root), files, vec![Scope::Production], Vec::new()))
     }
 
     fn new(
         workspace: Workspace,
         prefix: PathBuf,
         files: Vec<File>,
-        parts: Vec<Part>,
+        scopes: Vec<Scope>,
         texts: Vec<Text>,
     ) -> Self {
         // The first root counts where crates share a file: what ships comes before tests.
@@ -100,24 +91,15 @@ impl Tree {
             .flat_map(|(kind, test)| of_kind(kind, test))
             .collect();
         let modules = Modules::build(&files, &roots);
-        Self { workspace, prefix, files, parts, modules, texts }
+        Self { workspace, prefix, files, scopes, modules, texts }
     }
 
-    /// Shows every node of the code in `scope`.
-    pub(crate) fn walk(&self, scope: Scope, mut show: impl FnMut(&Context<'_>, &Node<'_>)) {
-        for (index, part) in self.parts.iter().enumerate() {
-            let wanted = match scope {
-                Scope::Everything => true,
-                Scope::Shipped => *part != Part::Free,
-                Scope::Production => *part == Part::Production,
-            };
-            if !wanted {
-                continue;
-            }
+    /// Shows every node of every file, with the narrowest scope that it is in.
+    pub(crate) fn walk(&self, mut show: impl FnMut(Scope, &Context<'_>, &Node<'_>)) {
+        for (index, narrowest) in self.scopes.iter().enumerate() {
             source::walk(&self.files, FileId(index), &self.modules, &mut |context, node| {
-                if scope == Scope::Everything || !context.test {
-                    show(context, node);
-                }
+                let scope = if context.test { Scope::Everything } else { *narrowest };
+                show(scope, context, node);
             });
         }
     }
@@ -133,16 +115,17 @@ impl Tree {
     }
 }
 
-impl Part {
+impl Scope {
+    /// The narrowest that the file at `path` is in.
     fn of(workspace: &Workspace, path: &Path) -> Self {
-        let Some(package) = workspace.package_of(path) else { return Self::Free };
+        let Some(package) = workspace.package_of(path) else { return Self::Everything };
         if !path.starts_with(package.directory.join("src")) {
-            return Self::Free;
+            return Self::Everything;
         }
         match package.role {
-            Role::Platform => Self::Platform,
+            Role::Platform => Self::Shipped,
             Role::Production => Self::Production,
-            Role::Tool => Self::Free,
+            Role::Tool => Self::Everything,
         }
     }
 }

@@ -11,20 +11,20 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Block, Expr};
 
-use super::Rule;
 use super::operations;
 use super::report::Report;
-use super::tree::{Scope, Tree};
+use super::tree::Scope;
+use super::{Check, Rule};
 use crate::source::{Context, Function, Home, Node, Path, attributes};
 
 pub(crate) const RULE: Rule = Rule {
     name: "value",
     holds: "platform operations are called by name, in no macro_rules! and no #[track_caller]",
-    check,
+    checks: &[Check::Nodes(Scope::Production, inspect)],
 };
 
-fn check(tree: &Tree, report: &mut Report<'_>) {
-    tree.walk(Scope::Production, |context, node| match node {
+fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    match node {
         Node::Path(path) => taken(context, path, report),
         Node::Tokens(tokens) if context.in_rules => {
             let mut found = |name: &str, span| report.at(&context.spot(span), in_macro(name));
@@ -32,7 +32,7 @@ fn check(tree: &Tree, report: &mut Report<'_>) {
         }
         Node::Function(function) => behind_track_caller(context, function, report),
         _ => {}
-    });
+    }
 }
 
 fn taken(context: &Context<'_>, path: &Path, report: &mut Report<'_>) {

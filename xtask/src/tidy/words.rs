@@ -2,21 +2,21 @@
 
 use proc_macro2::{Span, TokenStream, TokenTree};
 
-use super::Rule;
 use super::report::Report;
 use super::tree::{Scope, Tree};
-use crate::source::{FileId, Node};
+use super::{Check, Rule};
+use crate::source::{Context, FileId, Node};
 
 pub(crate) const RULE: Rule = Rule {
     name: "words",
     holds: "no macro and no comment says that something is not finished",
-    check,
+    checks: &[Check::Tree(comments), Check::Nodes(Scope::Everything, macros)],
 };
 
 const MACROS: &[&str] = &["todo", "unimplemented", "dbg"];
 const WORDS: &[&str] = &["FIXME", "XXX"];
 
-fn check(tree: &Tree, report: &mut Report<'_>) {
+fn comments(tree: &Tree, report: &mut Report<'_>) {
     for (index, file) in tree.files.iter().enumerate() {
         for comment in file.comments() {
             let mut words = comment.text.split(|char: char| !char.is_alphanumeric() && char != '_');
@@ -26,23 +26,24 @@ fn check(tree: &Tree, report: &mut Report<'_>) {
             }
         }
     }
-    tree.walk(Scope::Everything, |context, node| {
-        let mut report_macro = |name: &str, span: Span| {
-            if MACROS.contains(&name) {
-                let message = format!("`{name}!` is for code that is not finished: finish it");
-                report.at(&context.spot(span), message);
-            }
-        };
-        match node {
-            Node::Macro(mac) => {
-                if let Some(last) = mac.path.segments.last() {
-                    report_macro(&last.ident.to_string(), last.ident.span());
-                }
-            }
-            Node::Tokens(tokens) => macro_calls(tokens, &mut report_macro),
-            _ => {}
+}
+
+fn macros(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
+    let mut report_macro = |name: &str, span: Span| {
+        if MACROS.contains(&name) {
+            let message = format!("`{name}!` is for code that is not finished: finish it");
+            report.at(&context.spot(span), message);
         }
-    });
+    };
+    match node {
+        Node::Macro(mac) => {
+            if let Some(last) = mac.path.segments.last() {
+                report_macro(&last.ident.to_string(), last.ident.span());
+            }
+        }
+        Node::Tokens(tokens) => macro_calls(tokens, &mut report_macro),
+        _ => {}
+    }
 }
 
 /// Calls `found` for each `name!` among `tokens`.

@@ -10,16 +10,16 @@ mod markdown;
 
 use std::path::{Path, PathBuf};
 
-use super::Rule;
 use super::report::Report;
 use super::tree::Tree;
+use super::{Check, Rule};
 use crate::source::{File, FileId, Place, normal};
 use markdown::{Line, Page};
 
 pub(crate) const RULE: Rule = Rule {
     name: "docs",
     holds: "links in documentation lead somewhere, its commands exist",
-    check,
+    checks: &[Check::Tree(check)],
 };
 
 fn check(tree: &Tree, report: &mut Report<'_>) {
