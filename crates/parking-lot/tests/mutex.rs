@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Counting, as_cancelled_fiber, freed_by_the_waiter, ready, threads};
+use common::{Counting, as_cancelled_fiber, eventually, freed_by_the_waiter, ready, threads};
 use raddle_parking_lot::{MutexGuard, ParkingMutex};
 use raddle_platform::{Clock, Native, Platform, suspend};
 
@@ -335,7 +335,11 @@ fn many_futures_dropped_at_random_lose_no_wake() {
 fn a_mutex_may_be_freed_right_after_its_waiter_returned() {
     for _ in 0..2_000 {
         let mutex: ParkingMutex<bool> = ParkingMutex::new(false);
-        freed_by_the_waiter(mutex, |mutex| while !*mutex.lock() {}, |mutex| *mutex.lock() = true);
+        freed_by_the_waiter(
+            mutex,
+            |mutex| eventually(|| *mutex.lock()),
+            |mutex| *mutex.lock() = true,
+        );
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Counting, as_cancelled_fiber, freed_by_the_waiter, ready, threads};
+use common::{Counting, as_cancelled_fiber, eventually, freed_by_the_waiter, ready, threads};
 use raddle_parking_lot::{
     ParkingRwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
 };
@@ -452,7 +452,7 @@ fn futures_dropped_at_random_lose_no_wake() {
 fn a_lock_may_be_freed_right_after_its_waiter_returned() {
     for _ in 0..1_000 {
         let lock: ParkingRwLock<bool> = ParkingRwLock::new(false);
-        freed_by_the_waiter(lock, |lock| while !*lock.read() {}, |lock| *lock.write() = true);
+        freed_by_the_waiter(lock, |lock| eventually(|| *lock.read()), |lock| *lock.write() = true);
     }
 }
 
