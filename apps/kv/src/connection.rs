@@ -125,7 +125,7 @@ impl<'s, P: Platform> Connection<'s, P> {
     }
 
     /// Runs the requests that are there. Returns how long the next one is, as far as it is known.
-    fn run_requests(&mut self) -> Result<usize, End> {
+    fn run_requests(&mut self) -> Result<Option<usize>, End> {
         loop {
             match self.parser.parse(self.input.pending()) {
                 Progress::Complete { length } => {
@@ -211,7 +211,7 @@ impl<'s, P: Platform> Connection<'s, P> {
     }
 
     /// Waits for bytes, or for messages, and takes what is there.
-    fn receive(&mut self, wanted: usize) -> Result<(), End> {
+    fn receive(&mut self, wanted: Option<usize>) -> Result<(), End> {
         self.prepare_input(wanted)?;
         let stream = self.stream;
         let count = if self.session.subscriptions() > 0 {
@@ -238,7 +238,7 @@ impl<'s, P: Platform> Connection<'s, P> {
     }
 
     /// Pays for the parser's memory and for the input buffer that the next read needs.
-    fn prepare_input(&mut self, wanted: usize) -> Result<(), End> {
+    fn prepare_input(&mut self, wanted: Option<usize>) -> Result<(), End> {
         let (ledger, client) = (&self.session.shared.ledger, &self.session.client);
         if self.input.is_empty() {
             self.parser.shrink();

@@ -64,14 +64,14 @@ impl Input {
     }
 
     /// The capacity that the buffer should have for the next read, when the request at hand is
-    /// `wanted` bytes long as far as it is known.
-    pub fn wish(&self, wanted: usize) -> usize {
+    /// `wanted` bytes long as far as that is known.
+    pub fn wish(&self, wanted: Option<usize>) -> usize {
         let capacity = self.bytes.len();
         if self.is_empty() && capacity > Self::KEPT_MAX {
             Self::CAPACITY
         } else if self.len() == capacity {
             let more = grown(capacity, capacity + 1);
-            if wanted > capacity { more.min(wanted) } else { more }
+            wanted.filter(|wanted| *wanted > capacity).map_or(more, |wanted| more.min(wanted))
         } else if self.filled && capacity < Self::READ_MAX {
             capacity * 2
         } else {
@@ -132,7 +132,7 @@ mod tests {
     fn capacity_follows_what_has_arrived_not_what_is_announced() {
         let mut input = Input::new();
         input.set_capacity(Input::CAPACITY);
-        let announced = 512 << 20;
+        let announced = Some(512 << 20);
         let mut arrived = 0;
         while arrived < 40 << 20 {
             let wish = input.wish(announced);
@@ -145,7 +145,7 @@ mod tests {
         }
         assert!(input.capacity() <= arrived + arrived / 8);
         input.consume(arrived);
-        input.set_capacity(input.wish(1));
+        input.set_capacity(input.wish(None));
         assert_eq!(input.capacity(), Input::CAPACITY);
     }
 
@@ -156,7 +156,22 @@ mod tests {
         let wanted = Input::CAPACITY + 10;
         let count = input.space().len();
         input.received(count);
-        assert_eq!(input.wish(wanted), wanted);
+        assert_eq!(input.wish(Some(wanted)), wanted);
+    }
+
+    #[test]
+    fn growth_is_by_a_factor_when_the_length_is_unknown() {
+        let mut input = Input::new();
+        input.set_capacity(Input::CAPACITY);
+        let mut growths = 0;
+        while input.len() < 1 << 20 {
+            let wish = input.wish(None);
+            growths += usize::from(wish != input.capacity());
+            input.set_capacity(wish);
+            let count = input.space().len();
+            input.received(count);
+        }
+        assert!(growths < 30, "{growths}");
     }
 
     proptest! {
@@ -167,7 +182,7 @@ mod tests {
             let (mut input, mut next_in, mut next_out) = (Input::new(), 0u8, 0u8);
             input.set_capacity(Input::CAPACITY);
             for (put, take) in steps {
-                input.set_capacity(input.wish(1));
+                input.set_capacity(input.wish(None));
                 let space = input.space();
                 prop_assert!(!space.is_empty());
                 let count = put.min(space.len());

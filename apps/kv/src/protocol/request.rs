@@ -61,10 +61,11 @@ pub enum Progress {
         /// How many bytes it took.
         length: usize,
     },
-    /// More bytes are needed, at least as many as make `length` in total.
+    /// More bytes are needed.
     Incomplete {
-        /// The request's length as far as it is known.
-        length: usize,
+        /// As many as make this length in total, at least, if an argument is being received. In
+        /// the midst of a line nothing is known.
+        length: Option<usize>,
     },
     /// Everything from here on is meaningless.
     Failed(ProtocolError),
@@ -87,7 +88,7 @@ enum State {
 ///
 /// let mut parser = Parser::new();
 /// let mut input = *b"*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n";
-/// assert_eq!(parser.parse(&mut input[..10]), Progress::Incomplete { length: 14 });
+/// assert_eq!(parser.parse(&mut input[..10]), Progress::Incomplete { length: None });
 /// assert_eq!(parser.parse(&mut input), Progress::Complete { length: 22 });
 /// assert_eq!(parser.args(&input).at(1), b"hi");
 /// ```
@@ -147,7 +148,7 @@ impl Parser {
     pub fn parse(&mut self, input: &mut [u8]) -> Progress {
         if self.state == State::Start {
             match input.first() {
-                None => return Progress::Incomplete { length: 1 },
+                None => return Progress::Incomplete { length: None },
                 Some(b'*') => {}
                 Some(_) => return self.parse_inline(input),
             }
@@ -157,7 +158,7 @@ impl Parser {
                     self.position = next;
                     value
                 }
-                Line::Incomplete => return Progress::Incomplete { length: input.len() + 1 },
+                Line::Incomplete => return Progress::Incomplete { length: None },
                 Line::TooLong => return Progress::Failed(ProtocolError::ArrayLineTooLong),
                 Line::Invalid => return Progress::Failed(ProtocolError::ArrayLength),
             };
@@ -182,7 +183,7 @@ impl Parser {
                     Ok(Some(length)) => length,
                     Ok(None) => {
                         self.state = State::Array { remaining };
-                        return Progress::Incomplete { length: input.len() + 1 };
+                        return Progress::Incomplete { length: None };
                     }
                     Err(error) => return Progress::Failed(error),
                 },
@@ -193,7 +194,7 @@ impl Parser {
             }
             if end + 2 > input.len() {
                 self.state = State::Bulk { remaining, length };
-                return Progress::Incomplete { length: end + 2 };
+                return Progress::Incomplete { length: Some(end + 2) };
             }
             self.spans.push(Span::new(self.position, end));
             self.position = end + 2;
@@ -238,7 +239,7 @@ impl Parser {
                 return Progress::Failed(ProtocolError::InlineTooLong);
             }
             self.position = window;
-            return Progress::Incomplete { length: input.len() + 1 };
+            return Progress::Incomplete { length: None };
         };
         let end = seen + offset;
         self.spans.clear();
@@ -314,7 +315,8 @@ mod tests {
                         buffer.drain(..length);
                     }
                     Progress::Incomplete { length } => {
-                        assert!(length > buffer.len(), "it asks for what it has");
+                        let more = length.is_none_or(|length| length > buffer.len());
+                        assert!(more, "it asks for what it has");
                         break;
                     }
                     Progress::Failed(error) => return (found, Some(error)),
@@ -373,7 +375,7 @@ mod tests {
     fn announced_lengths_allocate_nothing() {
         let mut parser = Parser::new();
         let mut input = *b"*1048576\r\n$536870912\r\n";
-        let length = input.len() + 536_870_912 + 2;
+        let length = Some(input.len() + 536_870_912 + 2);
         assert_eq!(parser.parse(&mut input), Progress::Incomplete { length });
         assert_eq!(parser.memory(), 0);
     }

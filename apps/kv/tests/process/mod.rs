@@ -23,7 +23,7 @@ impl Server {
     pub fn start(arguments: &[&str]) -> Self {
         allow_descriptors();
         let mut process = Command::new(env!("CARGO_BIN_EXE_raddle-kv"))
-            .args(["--port", "0"])
+            .args(["--port", "0", "--log", "error"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
@@ -133,7 +133,9 @@ pub fn until_closed(mut stream: TcpStream, request: &[u8]) -> String {
     // The server may have closed before it has read everything.
     let _ = stream.write_all(request);
     let mut reply = Vec::new();
-    let _ = stream.read_to_end(&mut reply);
+    if let Err(error) = stream.read_to_end(&mut reply) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
     String::from_utf8_lossy(&reply).into_owned()
 }
 
