@@ -285,6 +285,18 @@ fn timers_of_one_tick_fire_in_the_order_of_their_deadlines() {
 }
 
 #[test]
+fn a_crowded_tick_fires_in_order_too() {
+    let mut wheel = Fixture::new(0);
+    // 37 is prime to 1000: every nanosecond of 1000 once, in no order, and all of it thrice.
+    let deadlines: Vec<u64> = (0..3000).map(|i| 50 * TICK + i * 37 % 1000).collect();
+    deadlines.iter().for_each(|&deadline| _ = wheel.insert(deadline));
+    let mut order: Vec<usize> = (0..deadlines.len()).collect();
+    order.sort_by_key(|&id| deadlines[id]);
+    assert_eq!(wheel.advance(50 * TICK + 499), order[..1500]);
+    assert_eq!(wheel.advance(51 * TICK), order[1500..]);
+}
+
+#[test]
 fn a_removed_timer_gives_its_waker_back_and_never_fires() {
     let mut wheel = Fixture::new(0);
     for deadline in [3, 2 * TICK, 2 * TICK, 2 * TICK, 1 << 40] {
