@@ -43,7 +43,7 @@ pub(super) struct Node {
 /// references to what surrounds it.
 pub(crate) struct Entry<P: Platform = Native> {
     node: UnsafeCell<Node>,
-    pinned: PhantomPinned,
+    _pinned: PhantomPinned,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -57,7 +57,7 @@ impl<P: Platform> Entry<P> {
             place: Place::Nowhere,
             waker: None,
         };
-        Self { node: UnsafeCell::new(node), pinned: PhantomPinned, platform: PhantomData }
+        Self { node: UnsafeCell::new(node), _pinned: PhantomPinned, platform: PhantomData }
     }
 
     /// The node of `entry`, by raw pointers all the way: no reference to the entry is made.
