@@ -10,8 +10,9 @@ use super::slab::{self, Guard, Slab, Stack};
 
 /// The stacks of one worker.
 ///
-/// `take` and `give` are a pop and a push, a few nanoseconds. A stack that was never used costs a system call for
-/// its guard page when it is first taken, and every 64th one another two for the slab.
+/// `take` and `give` are a pop and a push, a few nanoseconds. A stack that was never used costs a
+/// system call for its guard page when it is first taken, and every 64th one another two for the
+/// slab.
 ///
 /// ```
 /// use raddle_platform::native::stack::{DEFAULT_STACK_SIZE, StackPool};
