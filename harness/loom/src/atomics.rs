@@ -1,24 +1,17 @@
-//! Newtypes over loom's atomics that record what they do, and mend a hole in loom's search.
+//! Newtypes over loom's atomics that record what they do, and [mend](crate::loads) its search.
 //!
-//! loom explores an execution with two accesses swapped if they are *dependent*: to one location,
-//! and not both loads. It remembers the last access to each location. So when two threads load and
-//! then one of them writes, the write is compared with the later load only, and if that is the
-//! writer's own, the write is never tried before the other thread's load (tokio-rs/loom#166 and
-//! #392). Compare-exchange loops are of this very shape.
-//!
-//! Here two loads of one location are dependent too: a load first touches something that
-//! belongs to the location. From the execution with the loads swapped the remaining order follows.
-//! It costs two to four times the executions; `tests/completeness.rs` shows what it buys.
+//! The destruction of an atomic is an access, too: memory that is freed while another thread may
+//! still use it is reported, whichever of the two comes first in the execution.
 
 use core::convert::identity;
 use core::sync::atomic::Ordering;
 
-use loom::sync::Condvar;
 use loom::sync::atomic as inner;
 use raddle_platform::{Atomic, AtomicInt};
 
 use crate::history::Effect;
-use crate::world::{Kind, Step, with};
+use crate::loads::Loads;
+use crate::world::{self, Kind, Step, with};
 
 macro_rules! loom_atomic {
     (
@@ -29,9 +22,7 @@ macro_rules! loom_atomic {
         #[derive(Debug)]
         pub struct $name $(<$t>)? {
             inner: $inner,
-            /// What loads touch. Nobody ever waits on it, so a notification is a point at which
-            /// loom may switch, and nothing else.
-            loads: Condvar,
+            loads: Loads,
             number: u32,
         }
 
@@ -40,29 +31,50 @@ macro_rules! loom_atomic {
             fn step(&self, name: &'static str, order: Ordering) -> Step {
                 Step::on(Kind::Atomics, ($label, self.number), name, Some(order))
             }
+
+            #[track_caller]
+            fn write_step(&self, name: &'static str, order: Ordering) -> Step {
+                let step = self.step(name, order);
+                self.loads.before_write(step.thread());
+                step
+            }
+
+            fn written(&self, step: Step, effect: Effect) {
+                self.loads.after_write();
+                step.end(effect);
+            }
+        }
+
+        impl $(<$t>)? Drop for $name $(<$t>)? {
+            fn drop(&mut self) {
+                if world::trusted() {
+                    self.inner.with_mut(|_| ());
+                }
+            }
         }
 
         impl $(<$t>)? Atomic<$value> for $name $(<$t>)? {
             fn new(value: $value) -> Self {
                 let number = with(|world| world.number_object());
-                Self { inner: <$inner>::new($pack(value)), loads: Condvar::new(), number }
+                Self { inner: <$inner>::new($pack(value)), loads: Loads::default(), number }
             }
             fn load(&self, order: Ordering) -> $value {
                 let step = self.step("load", order);
-                self.loads.notify_one();
+                self.loads.before_load(step.thread());
                 let value = $unpack(self.inner.load(order));
+                self.loads.after_load(step.thread());
                 step.end(Effect::Value($number(value)));
                 value
             }
             fn store(&self, value: $value, order: Ordering) {
-                let step = self.step("store", order);
+                let step = self.write_step("store", order);
                 self.inner.store($pack(value), order);
-                step.end(Effect::Value($number(value)));
+                self.written(step, Effect::Value($number(value)));
             }
             fn swap(&self, value: $value, order: Ordering) -> $value {
-                let step = self.step("swap", order);
+                let step = self.write_step("swap", order);
                 let old = $unpack(self.inner.swap($pack(value), order));
-                step.end(Effect::Change($number(old), $number(value)));
+                self.written(step, Effect::Change($number(old), $number(value)));
                 old
             }
             fn compare_exchange(
@@ -72,16 +84,17 @@ macro_rules! loom_atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                let step = self.step("compare_exchange", success);
+                let step = self.write_step("compare_exchange", success);
                 let result =
                     self.inner.compare_exchange($pack(current), $pack(new), success, failure);
                 let result = result.map($unpack).map_err($unpack);
-                step.end(match result {
+                let effect = match result {
                     Ok(old) => Effect::Change($number(old), $number(new)),
                     Err(found) => {
                         Effect::Refused { expected: $number(current), found: $number(found) }
                     }
-                });
+                };
+                self.written(step, effect);
                 result
             }
             // loom has no spurious failure: the same as the strong form.
@@ -121,10 +134,10 @@ macro_rules! loom_int {
     ($name:ident, $value:ty, $($method:ident: $new:expr;)+) => {
         impl AtomicInt<$value> for $name {
             $(fn $method(&self, value: $value, order: Ordering) -> $value {
-                let step = self.step(stringify!($method), order);
+                let step = self.write_step(stringify!($method), order);
                 let old = self.inner.$method(value, order);
                 let new: fn($value, $value) -> $value = $new;
-                step.end(Effect::Change(old as u64, new(old, value) as u64));
+                self.written(step, Effect::Change(old as u64, new(old, value) as u64));
                 old
             })+
         }

@@ -39,6 +39,7 @@ mod clock;
 mod driver;
 mod history;
 mod judge;
+mod loads;
 mod model;
 mod parker;
 mod platform;

@@ -98,7 +98,10 @@ impl Platform for Loom {
         let world = unsafe { &*world };
         // The lock orders the initialisation before every use, as the one of `Native` does.
         let handle = match world.globals_lock.lock() {
-            Ok(_locked) => world.globals.borrow_mut().get(key, init),
+            Ok(_locked) => {
+                step.resumed();
+                world.globals.borrow_mut().get(key, init)
+            }
             Err(_) => panic!("the initialisation of a global panicked"),
         };
         step.end(Effect::Done);

@@ -56,6 +56,7 @@ pub(crate) fn run(number: usize, body: impl FnOnce()) {
         world.set_current(number);
         (Rc::clone(&world.session), world.thread())
     });
+    thread.loom.set(Some(loom::thread::current().id()));
     let result = on_pooled_stack(&session, || {
         catch_unwind(AssertUnwindSafe(|| {
             body();

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use loom::sync::{Condvar, Mutex};
+use loom::thread::ThreadId;
 use raddle_platform::SlotKey;
 use raddle_platform::global::Table;
 
@@ -113,6 +114,8 @@ pub(crate) struct Thread {
     pub(crate) name: String,
     pub(crate) slots: [Cell<*mut ()>; SlotKey::COUNT],
     pub(crate) exits: RefCell<Vec<Box<dyn FnOnce()>>>,
+    /// Who it is to loom, once it runs.
+    pub(crate) loom: Cell<Option<ThreadId>>,
     /// How many random values it has taken.
     pub(crate) random: Cell<u64>,
     /// How many choices it has made.
@@ -157,6 +160,12 @@ impl World {
         Rc::clone(&self.threads.borrow()[self.current.get()])
     }
 
+    /// Whether loom takes the running thread for the same.
+    fn agrees_with_loom(&self) -> bool {
+        let known = self.thread().loom.get();
+        known.is_none_or(|known| known == loom::thread::current().id())
+    }
+
     /// The running thread's number; the main thread's is 0.
     pub(crate) fn current(&self) -> usize {
         self.current.get()
@@ -188,6 +197,7 @@ impl World {
             name,
             slots: Default::default(),
             exits: RefCell::default(),
+            loom: Cell::new(None),
             random: Cell::new(0),
             chosen: Cell::new(0),
             token,
@@ -240,6 +250,11 @@ pub(crate) fn with<R>(f: impl FnOnce(&World) -> R) -> R {
     }
 }
 
+/// Whether destructors may call into loom: inside of an execution that has not failed.
+pub(crate) fn trusted() -> bool {
+    !std::thread::panicking() && try_with(|world| !world.session.broken.get()).unwrap_or(false)
+}
+
 /// Marks a point whose order with the other uses of `what` matters: loom tries both. Nobody waits
 /// on these condition variables, so the call has no effect on memory and makes no happens-before
 /// edge, which an atomic would.
@@ -288,9 +303,20 @@ impl Step {
             }
             world.session.counts.set(counts);
             let thread = world.current();
+            debug_assert!(world.agrees_with_loom(), "a switch was not noticed");
             world.session.history.borrow_mut().begin(thread, operation, site);
             Self { thread, operation, site }
         })
+    }
+
+    /// Who does it.
+    pub(crate) fn thread(&self) -> usize {
+        self.thread
+    }
+
+    /// Others ran inside a part of the operation; this thread runs again.
+    pub(crate) fn resumed(&self) {
+        with(|world| world.set_current(self.thread));
     }
 
     /// The operation has taken effect, and this thread runs again.
