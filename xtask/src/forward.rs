@@ -18,11 +18,11 @@ const LOOM: Program = Program { package: "raddle-loom", binary: "raddle-loom" };
 
 /// Model check the scenarios with loom.
 ///
-/// Every interleaving of each scenario is run, up to the bound; the report says for each whether
-/// all of them were, and fails if one was cut short.
+/// Every interleaving of each scenario is run, up to a bound on the preemptions; the report says
+/// for each how far that went.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestLoom {
-    /// Run this scenario alone.
+    /// Run the scenarios whose names contain this.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
     /// Print the scenarios and stop.
@@ -31,12 +31,18 @@ pub(crate) struct TestLoom {
     /// Write the results to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// How often a thread may be interrupted where it could go on [default: the scenario's own].
-    #[arg(long, value_name = "N")]
+    /// How often threads may be interrupted where they could go on [default: the scenario's own].
+    #[arg(long, value_name = "N", conflicts_with = "unbounded")]
     bound: Option<usize>,
-    /// How long a scenario may take.
+    /// Interrupt threads as often as possible, whatever the scenario suggests.
+    #[arg(long)]
+    unbounded: bool,
+    /// How long a scenario may take [default: 10].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
+    /// How many scenarios run at a time [default: as many as there are processors].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
 }
 
 impl TestLoom {
@@ -47,7 +53,9 @@ impl TestLoom {
         arguments.flag("--list", self.list);
         arguments.path("--json", self.json.as_deref())?;
         arguments.option("--preemption-bound", self.bound.as_ref());
+        arguments.flag("--unbounded", self.unbounded);
         arguments.option("--seconds", self.seconds.as_ref());
+        arguments.option("--jobs", self.jobs.as_ref());
         LOOM.run(&arguments)
     }
 }

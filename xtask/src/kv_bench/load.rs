@@ -147,18 +147,21 @@ mod tests {
     use super::{Keys, Load, Test, rate};
 
     /// As redis-benchmark 7.0.15 prints it.
-    const TITLES: &str = "\"test\",\"rps\",\"avg_latency_ms\",\"min_latency_ms\",\"p50_latency_ms\",\
-        \"p95_latency_ms\",\"p99_latency_ms\",\"max_latency_ms\"\n";
+    const TITLES: &str = concat!(
+        r#""test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","#,
+        r#""p95_latency_ms","p99_latency_ms","max_latency_ms""#,
+        "\n"
+    );
 
     #[test]
     fn the_rate_is_in_its_column() {
-        let line = "\"PING_MBULK\",\"833333.31\",\"0.065\",\"0.016\",\"0.063\",\"0.111\",\"0.135\",\"0.311\"\n";
+        let line = r#""PING_MBULK","833333.31","0.065","0.016","0.063","0.111","0.135","0.311""#;
         assert_eq!(rate(&format!("{TITLES}{line}")), Some(833_333.31));
     }
 
     #[test]
     fn a_name_may_contain_commas_and_a_warning_may_come_first() {
-        let line = "\"MSET (10 keys, 3 bytes)\",\"434782.59\",\"0.165\"\n";
+        let line = r#""MSET (10 keys, 3 bytes)","434782.59","0.165""#;
         let warning = "WARNING: Could not fetch server CONFIG\n";
         assert_eq!(rate(&format!("{warning}{TITLES}{line}")), Some(434_782.59));
     }

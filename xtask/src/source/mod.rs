@@ -9,14 +9,16 @@
 pub(crate) mod attributes;
 mod comments;
 mod file;
+mod macros;
 mod modules;
 mod names;
 mod walk;
 
 pub(crate) use file::{File, FileId};
+pub(crate) use macros::{macro_calls, parse_macro};
 pub(crate) use modules::{Modules, Root, normal};
 pub(crate) use names::Foreign;
-pub(crate) use walk::{Context, Function, Home, Node, Path, Spot, parse_macro, walk};
+pub(crate) use walk::{Context, Function, Home, Node, Path, Spot, walk};
 
 /// A position in a text. Both count from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

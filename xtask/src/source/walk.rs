@@ -3,15 +3,14 @@
 //! syn stops at macros; the walk goes on: the arguments of `assert!` and its like are parsed and
 //! walked as code, and what does not parse (and each `macro_rules!` body) is searched for paths.
 
-use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
-use syn::parse::ParseStream;
-use syn::punctuated::Punctuated;
+use proc_macro2::{Span, TokenStream};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{Attribute, Block, Expr, Item, QSelf, Signature, Stmt, Token};
+use syn::{Attribute, Block, Expr, Item, QSelf, Signature, Stmt};
 
 use super::comments::Comment;
 use super::file::{File, FileId};
+use super::macros::{parse_macro, token_paths};
 use super::modules::{ModuleId, Modules};
 use super::names::{self, Foreign, Meaning, Names, Scope, Written};
 use super::{Place, attributes};
@@ -163,6 +162,11 @@ impl Path {
         }
     }
 
+    /// A path among tokens that were not parsed.
+    pub(crate) fn of_tokens(segments: Vec<Segment>, absolute: bool) -> Self {
+        Self { segments, home: Home::Tokens, absolute, of_type: false }
+    }
+
     /// The last segment.
     pub(crate) fn last(&self) -> Option<&Segment> {
         self.segments.last()
@@ -217,33 +221,6 @@ pub(crate) fn walk(
     }
 }
 
-/// The arguments of a macro call as statements, if they look like code.
-pub(crate) fn parse_macro(mac: &syn::Macro) -> Option<Vec<Stmt>> {
-    let statement = |expr| Stmt::Expr(expr, None);
-    if mac.path.segments.last().is_some_and(|last| last.ident == "matches") {
-        let expressions = mac.parse_body_with(parse_matches).ok()?;
-        return Some(expressions.into_iter().map(statement).collect());
-    }
-    let expressions = Punctuated::<Expr, Token![,]>::parse_terminated;
-    if let Ok(expressions) = mac.parse_body_with(expressions) {
-        return Some(expressions.into_iter().map(statement).collect());
-    }
-    mac.parse_body_with(Block::parse_within).ok()
-}
-
-/// The expressions of `matches!(value, pattern if guard)`. Parsed like other macros, the pattern
-/// would be taken for one.
-fn parse_matches(input: ParseStream<'_>) -> syn::Result<Vec<Expr>> {
-    let mut expressions = vec![input.parse()?];
-    input.parse::<Token![,]>()?;
-    syn::Pat::parse_multi_with_leading_vert(input)?;
-    if input.parse::<Option<Token![if]>>()?.is_some() {
-        expressions.push(input.parse()?);
-    }
-    input.parse::<Option<Token![,]>>()?;
-    Ok(expressions)
-}
-
 struct Walker<'a, 's> {
     context: Context<'a>,
     /// The type or trait whose items are being visited, and whether a trait is implemented.
@@ -284,10 +261,8 @@ impl Walker<'_, '_> {
 
     fn tokens(&mut self, tokens: &TokenStream) {
         self.show(&Node::Tokens(tokens));
-        let mut paths = Vec::new();
-        token_paths(tokens.clone(), &[], &mut paths);
-        for path in &paths {
-            self.show(&Node::Path(path));
+        for path in token_paths(tokens.clone()) {
+            self.show(&Node::Path(&path));
         }
     }
 
@@ -488,55 +463,5 @@ fn item_attributes(item: &Item) -> &[Attribute] {
         Item::Union(item) => &item.attrs,
         Item::Use(item) => &item.attrs,
         _ => &[],
-    }
-}
-
-/// The paths of at least two segments among `tokens`; `a::{b, c::d}` gives two.
-fn token_paths(tokens: TokenStream, prefix: &[(String, Span)], paths: &mut Vec<Path>) {
-    let tokens: Vec<_> = tokens.into_iter().collect();
-    let colons = |at: usize| {
-        let colon =
-            |at: usize| matches!(tokens.get(at), Some(TokenTree::Punct(p)) if p.as_char() == ':');
-        colon(at) && colon(at + 1)
-    };
-    let mut at = 0;
-    while at < tokens.len() {
-        match &tokens[at] {
-            TokenTree::Group(group) => {
-                token_paths(group.stream(), &[], paths);
-                at += 1;
-            }
-            TokenTree::Ident(first) => {
-                let absolute = prefix.is_empty()
-                    && at >= 2
-                    && colons(at - 2)
-                    && !matches!(at.checked_sub(3).map(|at| &tokens[at]), Some(TokenTree::Punct(p)) if p.as_char() == '>');
-                let mut segments = prefix.to_vec();
-                segments.push((first.to_string(), first.span()));
-                at += 1;
-                while colons(at) {
-                    match tokens.get(at + 2) {
-                        Some(TokenTree::Ident(ident)) => {
-                            segments.push((ident.to_string(), ident.span()));
-                            at += 3;
-                        }
-                        Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
-                            token_paths(group.stream(), &segments, paths);
-                            segments.clear();
-                            at += 3;
-                        }
-                        _ => break,
-                    }
-                }
-                if segments.len() > 1 {
-                    let segments = segments
-                        .into_iter()
-                        .map(|(name, span)| Segment { name, span, arguments: 0 })
-                        .collect();
-                    paths.push(Path { segments, home: Home::Tokens, absolute, of_type: false });
-                }
-            }
-            _ => at += 1,
-        }
     }
 }

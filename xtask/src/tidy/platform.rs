@@ -10,9 +10,8 @@ use syn::{Item, StaticMutability};
 
 use super::report::Report;
 use super::tree::{Scope, Tree};
-use super::words::macro_calls;
 use super::{Check, Rule};
-use crate::source::{Context, Foreign, Home, Node, Path, Place};
+use crate::source::{Context, Foreign, Home, Node, Path, Place, macro_calls};
 use crate::workspace::{Kind, Role, Target};
 
 pub(crate) const RULE: Rule = Rule {

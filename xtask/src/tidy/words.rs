@@ -1,11 +1,11 @@
 //! `words`: nothing that says "not finished" is committed.
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::Span;
 
 use super::report::Report;
 use super::tree::{Scope, Tree};
 use super::{Check, Rule};
-use crate::source::{Context, FileId, Node};
+use crate::source::{Context, FileId, Node, macro_calls};
 
 pub(crate) const RULE: Rule = Rule {
     name: "words",
@@ -43,22 +43,5 @@ fn macros(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
         }
         Node::Tokens(tokens) => macro_calls(tokens, &mut report_macro),
         _ => {}
-    }
-}
-
-/// Calls `found` for each `name!` among `tokens`.
-pub(crate) fn macro_calls(tokens: &TokenStream, found: &mut impl FnMut(&str, Span)) {
-    let mut tokens = tokens.clone().into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        match token {
-            TokenTree::Group(group) => macro_calls(&group.stream(), found),
-            TokenTree::Ident(ident) => {
-                if matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == '!')
-                {
-                    found(&ident.to_string(), ident.span());
-                }
-            }
-            _ => {}
-        }
     }
 }
