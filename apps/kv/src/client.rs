@@ -7,14 +7,11 @@
 
 use core::task::Waker;
 use core::time::Duration;
-use std::collections::BTreeMap;
 
-use raddle_parking_lot::ParkingMutex;
-use raddle_platform::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platform};
+use raddle::on::{Atomic, Clock, Instant, Mutex, Native, Ordering, Platform};
 
 use crate::memory::Ledger;
 use crate::protocol::Protocol;
-use raddle_ownership::Arc;
 
 /// Why a client is cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,12 +85,12 @@ pub struct Client<P: Platform = Native> {
     /// What it did.
     pub activity: Activity<P>,
     /// What it says.
-    pub description: ParkingMutex<Description, P>,
-    /// Bytes that it holds of the [`Ledger`]'s.
+    pub description: Mutex<Description, P>,
+    /// Bytes that it holds of the [`Ledger`]'s, who alone writes it, under its lock.
     pub(crate) memory: P::AtomicUsize,
     /// 0, or one more than the index of the reason in [`Cut::ALL`].
     fate: P::AtomicU32,
-    outbox: ParkingMutex<Outbox, P>,
+    outbox: Mutex<Outbox, P>,
     /// Whether the outbox holds something.
     news: P::AtomicBool,
     waker: Waker,
@@ -131,10 +128,10 @@ impl<P: Platform> Client<P> {
                 output: P::AtomicUsize::new(0),
                 protocol: P::AtomicUsize::new(2),
             },
-            description: ParkingMutex::new_in(Description::default()),
+            description: Mutex::new_in(Description::default()),
             memory: P::AtomicUsize::new(0),
             fate: P::AtomicU32::new(0),
-            outbox: ParkingMutex::new_in(Outbox::default()),
+            outbox: Mutex::new_in(Outbox::default()),
             news: P::AtomicBool::new(false),
             waker,
             interrupt,
@@ -237,61 +234,5 @@ impl<P: Platform> Client<P> {
     /// The connection has sent all that it had collected.
     pub fn sent(&self) {
         self.outbox.lock().unsent = 0;
-    }
-}
-
-/// All clients, by id.
-pub struct Clients<P: Platform = Native> {
-    list: ParkingMutex<BTreeMap<u64, Arc<Client<P>, P>>, P>,
-    next_id: P::AtomicU64,
-}
-
-impl<P: Platform> Default for Clients<P> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<P: Platform> Clients<P> {
-    /// No clients.
-    pub fn new() -> Self {
-        Self { list: ParkingMutex::new_in(BTreeMap::new()), next_id: P::AtomicU64::new(1) }
-    }
-
-    /// An id for a new client.
-    pub fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.list.lock().len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.list.lock().is_empty()
-    }
-
-    /// Adds a client, unless there are `limit` already.
-    pub fn add(&self, client: Arc<Client<P>, P>, limit: usize) -> bool {
-        let mut list = self.list.lock();
-        let fits = list.len() < limit;
-        if fits {
-            list.insert(client.id, client);
-        }
-        fits
-    }
-
-    /// Forgets a client.
-    pub fn remove(&self, id: u64) {
-        self.list.lock().remove(&id);
-    }
-
-    /// Calls `visit` for every client, in the order of their ids. `visit` must not wait.
-    pub fn for_each(&self, mut visit: impl FnMut(&Client<P>)) {
-        for client in self.list.lock().values() {
-            visit(client);
-        }
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use clap::{Parser, ValueEnum};
-use raddle_runtime::net::{IpAddr, Ipv4Addr};
+use raddle::on::net::{IpAddr, Ipv4Addr};
 
 /// How the server runs. On the command line, or made by hand.
 #[derive(Clone, Debug, Parser)]

@@ -19,9 +19,9 @@ use core::fmt;
 use core::time::Duration;
 use std::io::{self, Read as _, Write as _};
 
-use raddle_platform::{Atomic, Clock, Native, Ordering, Platform};
-use raddle_runtime::is_cancelled_error;
-use raddle_runtime::net::{Shutdown, TcpStream};
+use raddle::is_cancelled_error;
+use raddle::on::net::{Shutdown, TcpStream};
+use raddle::on::{Atomic, Clock, Native, Ordering, Platform};
 
 use crate::client::Cut;
 use crate::commands::Interruption;

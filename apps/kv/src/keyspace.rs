@@ -12,8 +12,7 @@
 
 use core::time::Duration;
 
-use raddle_parking_lot::{MutexGuard, ParkingMutex};
-use raddle_platform::{Clock, Native, Platform, Rng};
+use raddle::on::{Clock, Mutex, MutexGuard, Native, Platform, Rng, yield_now};
 use siphasher::sip::SipHasher13;
 
 use crate::bytes::Value;
@@ -158,7 +157,7 @@ struct Padded<T>(T);
 
 /// All keys.
 pub struct Keyspace<P: Platform = Native> {
-    shards: Box<[Padded<ParkingMutex<Shard, P>>]>,
+    shards: Box<[Padded<Mutex<Shard, P>>]>,
     hasher: SipHasher13,
 }
 
@@ -175,7 +174,7 @@ impl<P: Platform> Keyspace<P> {
         let mut key = [0; 16];
         P::Rng::fill(&mut key);
         Self {
-            shards: (0..shards).map(|_| Padded(ParkingMutex::new_in(Shard::default()))).collect(),
+            shards: (0..shards).map(|_| Padded(Mutex::new_in(Shard::default()))).collect(),
             hasher: SipHasher13::new_with_key(&key),
         }
     }
@@ -248,7 +247,7 @@ impl<P: Platform> Keyspace<P> {
         let full: Vec<Shard> = shards.iter_mut().map(core::mem::take).collect();
         drop(shards);
         for shard in full {
-            shard.table.free(pause::<P>);
+            shard.table.free(yield_now::<P>);
         }
     }
 
@@ -285,7 +284,7 @@ impl<P: Platform> Keyspace<P> {
                 }
                 let around = *cursor == 0;
                 drop(guard);
-                pause::<P>();
+                yield_now::<P>();
                 let rich = removed * Sweep::RICH > met;
                 if steps >= if rich { Sweep::STEPS_MAX } else { Sweep::STEPS } {
                     return removed;
@@ -298,11 +297,6 @@ impl<P: Platform> Keyspace<P> {
         }
         removed
     }
-}
-
-/// Lets others run in the midst of long work that holds no lock.
-fn pause<P: Platform>() {
-    raddle_platform::suspend::with_current::<P, _>(|current| current.yield_now());
 }
 
 /// The state of the search for expired keys.

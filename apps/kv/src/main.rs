@@ -1,9 +1,9 @@
 //! The server in production. See the library for what it does.
 
 use clap::Parser as _;
+use raddle::on::Native;
 use raddle_kv::config::Config;
 use raddle_kv::start::{StartError, start};
-use raddle_platform::Native;
 
 fn main() -> Result<(), StartError> {
     start::<Native>(Config::parse())

@@ -5,41 +5,77 @@
 //! remains when they are gone is little enough. A connection that needs more than is left waits for
 //! that; who must not wait (a publisher, for the sake of a subscriber) is refused.
 
-use core::task::Poll;
-use core::task::Waker;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 use std::collections::BTreeMap;
 
-use raddle_parking_lot::ParkingMutex;
-use raddle_platform::suspend::{self, Limits};
-use raddle_platform::{Atomic, AtomicInt, Native, Ordering, Platform};
+use raddle::on::{
+    Arc, Atomic, AtomicInt, Mutex, Native, Ordering, Platform, block_on, is_cancelled,
+};
 
-use crate::client::{Client, Clients, Cut};
+use crate::client::{Client, Cut};
 
-/// No memory can be had.
+/// No memory can be had: the client is cut off, or the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exhausted;
 
-/// Counts what the clients hold.
+/// All clients, and what they hold.
+///
+/// Everything is under one lock. Buffers change their capacities seldom, so that costs little, and
+/// who is cut off depends on what all clients hold *at one moment*.
 pub struct Ledger<P: Platform = Native> {
-    /// All clients that can be cut off.
-    pub clients: Clients<P>,
-    total: P::AtomicUsize,
+    accounts: Mutex<Accounts<P>, P>,
     limit: usize,
+    next_id: P::AtomicU64,
+}
+
+struct Accounts<P: Platform> {
+    clients: BTreeMap<u64, Arc<Client<P>, P>>,
+    /// What they hold together.
+    total: usize,
     /// Connections that wait for memory, by client.
-    waiting: ParkingMutex<BTreeMap<u64, Waker>, P>,
-    evicted: P::AtomicU64,
+    waiting: BTreeMap<u64, Waker>,
+    evicted: u64,
 }
 
 impl<P: Platform> Ledger<P> {
     /// An account over `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self {
-            clients: Clients::new(),
-            total: P::AtomicUsize::new(0),
-            limit,
-            waiting: ParkingMutex::new_in(BTreeMap::new()),
-            evicted: P::AtomicU64::new(0),
+        let accounts =
+            Accounts { clients: BTreeMap::new(), total: 0, waiting: BTreeMap::new(), evicted: 0 };
+        Self { accounts: Mutex::new_in(accounts), limit, next_id: P::AtomicU64::new(1) }
+    }
+
+    /// An id for a new client.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds a client, unless there are `count_max` already.
+    pub fn add(&self, client: Arc<Client<P>, P>, count_max: usize) -> bool {
+        let mut accounts = self.accounts.lock();
+        let fits = accounts.clients.len() < count_max;
+        if fits {
+            accounts.clients.insert(client.id, client);
         }
+        fits
+    }
+
+    /// Forgets a client and takes back what it holds.
+    pub fn remove(&self, client: &Client<P>) {
+        let removed = self.accounts.lock().clients.remove(&client.id);
+        self.release(client, client.memory());
+        drop(removed);
+    }
+
+    /// All clients, in the order of their ids.
+    pub fn clients(&self) -> Vec<Arc<Client<P>, P>> {
+        self.accounts.lock().clients.values().cloned().collect()
+    }
+
+    /// How many clients there are.
+    pub fn count(&self) -> usize {
+        self.accounts.lock().clients.len()
     }
 
     /// What may be held.
@@ -55,50 +91,53 @@ impl<P: Platform> Ledger<P> {
 
     /// What is held.
     pub fn total(&self) -> usize {
-        self.total.load(Ordering::Relaxed)
+        self.accounts.lock().total
     }
 
-    /// How many clients were cut off.
+    /// How many clients were cut off to free memory.
     pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+        self.accounts.lock().evicted
     }
 
     /// Charges `bytes` to `client` if they are left, at once.
     pub fn try_charge(&self, client: &Client<P>, bytes: usize) -> bool {
-        let total = self.total.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if total > self.limit {
-            self.total.fetch_sub(bytes, Ordering::Relaxed);
+        self.charge_locked(&mut self.accounts.lock(), client, bytes)
+    }
+
+    fn charge_locked(&self, accounts: &mut Accounts<P>, client: &Client<P>, bytes: usize) -> bool {
+        if bytes > self.limit - accounts.total {
             return false;
         }
-        client.memory.fetch_add(bytes, Ordering::Relaxed);
-        if total > self.threshold() {
-            self.relieve(client, 0);
+        accounts.total += bytes;
+        client.memory.store(client.memory() + bytes, Ordering::Relaxed);
+        if accounts.total > self.threshold() {
+            accounts.relieve(self.threshold(), client, 0);
         }
         true
     }
 
-    /// Charges `bytes` to `client`, and waits for them if they are not left. Holds no lock.
+    /// Charges `bytes` to `client`, and waits for them if they are not left. To be called without
+    /// a lock.
     ///
     /// # Errors
-    /// The client is cut off, by this call or before.
+    /// The client is cut off, by this call or before, or the calling fiber is cancelled.
     pub fn charge(&self, client: &Client<P>, bytes: usize) -> Result<(), Exhausted> {
         if self.try_charge(client, bytes) {
             return Ok(());
         }
-        let outcome = suspend::wait::<P, _>(Limits::CANCELLABLE, |context| {
-            // Registered before the look, so that what is released after the look wakes.
-            self.waiting.lock().insert(client.id, context.waker().clone());
-            if client.fate().is_some() {
+        block_on::<P, _>(poll_fn(|context| {
+            let mut accounts = self.accounts.lock();
+            accounts.waiting.remove(&client.id);
+            if client.fate().is_some() || is_cancelled::<P>() {
                 return Poll::Ready(Err(Exhausted));
             }
-            if self.try_charge(client, bytes) {
+            if self.charge_locked(&mut accounts, client, bytes) {
                 return Poll::Ready(Ok(()));
             }
-            self.relieve(client, bytes);
+            accounts.waiting.insert(client.id, context.waker().clone());
+            accounts.relieve(self.limit, client, bytes);
             Poll::Pending
-        });
-        self.waiting.lock().remove(&client.id);
-        outcome.unwrap_or(Err(Exhausted))
+        }))
     }
 
     /// Gives `bytes` of `client`'s back.
@@ -106,9 +145,11 @@ impl<P: Platform> Ledger<P> {
         if bytes == 0 {
             return;
         }
-        client.memory.fetch_sub(bytes, Ordering::Relaxed);
-        self.total.fetch_sub(bytes, Ordering::Relaxed);
-        let waiting = core::mem::take(&mut *self.waiting.lock());
+        let mut accounts = self.accounts.lock();
+        client.memory.store(client.memory() - bytes, Ordering::Relaxed);
+        accounts.total -= bytes;
+        let waiting = core::mem::take(&mut accounts.waiting);
+        drop(accounts);
         waiting.into_values().for_each(Waker::wake);
     }
 
@@ -132,38 +173,31 @@ impl<P: Platform> Ledger<P> {
     /// Corrects the account when an allocation became `actual` instead of `charged`.
     pub fn settle(&self, client: &Client<P>, charged: usize, actual: usize) {
         if actual > charged {
-            self.total.fetch_add(actual - charged, Ordering::Relaxed);
-            client.memory.fetch_add(actual - charged, Ordering::Relaxed);
+            let mut accounts = self.accounts.lock();
+            accounts.total += actual - charged;
+            client.memory.store(client.memory() + (actual - charged), Ordering::Relaxed);
         } else {
             self.release(client, charged - actual);
         }
     }
+}
 
-    /// Cuts off the largest clients until what the others hold, and `more` bytes for `who`, stay
-    /// below the threshold (or, if `who` waits, within the limit).
-    fn relieve(&self, who: &Client<P>, more: usize) {
-        let allowed = if more == 0 { self.threshold() } else { self.limit - more.min(self.limit) };
-        loop {
-            let mut leaving = 0usize;
-            let mut largest: Option<(usize, u64)> = None;
-            self.clients.for_each(|client| {
-                let extra = if client.id == who.id { more } else { 0 };
-                let memory = client.memory().saturating_add(extra);
-                if client.fate().is_some() {
-                    leaving = leaving.saturating_add(memory);
-                } else if largest.is_none_or(|(most, _)| memory > most) {
-                    largest = Some((memory, client.id));
-                }
-            });
-            let Some((_, largest)) = largest else { return };
-            if self.total().saturating_sub(leaving) <= allowed {
-                return;
-            }
-            self.clients.for_each(|client| {
-                if client.id == largest && client.cut(Cut::ClientMemory) {
-                    self.evicted.fetch_add(1, Ordering::Relaxed);
-                }
-            });
+impl<P: Platform> Accounts<P> {
+    /// Cuts off the largest clients until what the others hold, and `more` bytes that `who` wants
+    /// besides, is within `allowed`.
+    fn relieve(&mut self, allowed: usize, who: &Client<P>, more: usize) {
+        let wants = |client: &Client<P>| match client.id == who.id {
+            true => client.memory().saturating_add(more),
+            false => client.memory(),
+        };
+        let staying = |client: &&Arc<Client<P>, P>| client.fate().is_none();
+        let mut rest: usize = self.clients.values().filter(staying).map(|c| wants(c)).sum();
+        while rest > allowed {
+            let candidates = self.clients.values().filter(staying);
+            let Some(largest) = candidates.max_by_key(|client| wants(client)) else { return };
+            rest -= wants(largest);
+            // Another thread may be about to cut it off for another reason.
+            self.evicted += u64::from(largest.cut(Cut::ClientMemory));
         }
     }
 }

@@ -6,14 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use raddle_parking_lot::ParkingMutex;
-use raddle_platform::{Native, Platform};
+use raddle::on::{Arc, Mutex, Native, Platform};
 
 use crate::client::Client;
 use crate::glob;
 use crate::memory::Ledger;
 use crate::protocol::Decimal;
-use raddle_ownership::Arc;
 
 type Subscribers<P> = BTreeMap<u64, Arc<Client<P>, P>>;
 type Topics<P> = BTreeMap<Box<[u8]>, Subscribers<P>>;
@@ -43,7 +41,7 @@ impl<P: Platform> Registry<P> {
 
 /// Who subscribed to what.
 pub struct PubSub<P: Platform = Native> {
-    registry: ParkingMutex<Registry<P>, P>,
+    registry: Mutex<Registry<P>, P>,
 }
 
 impl<P: Platform> Default for PubSub<P> {
@@ -56,7 +54,7 @@ impl<P: Platform> PubSub<P> {
     /// Nobody subscribed to anything.
     pub fn new() -> Self {
         let (channels, patterns) = (BTreeMap::new(), BTreeMap::new());
-        Self { registry: ParkingMutex::new_in(Registry { channels, patterns }) }
+        Self { registry: Mutex::new_in(Registry { channels, patterns }) }
     }
 
     /// From now on `client` gets what is published to `topics`.

@@ -11,11 +11,12 @@
 use core::time::Duration;
 use std::io;
 
-use raddle_ownership::Arc;
-use raddle_parking_lot::WaitGroup;
-use raddle_platform::{Atomic, AtomicInt, Native, Ordering, Platform};
-use raddle_runtime::net::{SocketAddr, TcpListener, TcpStream};
-use raddle_runtime::{CancellationToken, Handle, is_cancelled_error, signal, sleep, task};
+use raddle::is_cancelled_error;
+use raddle::on::net::{SocketAddr, TcpListener, TcpStream};
+use raddle::on::{
+    Arc, Atomic, AtomicInt, CancellationToken, Handle, Native, Ordering, Platform, WaitGroup,
+    signal, sleep, task,
+};
 
 use crate::client::Client;
 use crate::config::{Config, Log};
@@ -104,7 +105,7 @@ impl<P: Platform> Server<P> {
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         state.stop.cancel();
-        let open = state.shared.ledger.clients.len();
+        let open = state.shared.ledger.count();
         log(log_level, Log::Info, format_args!("ending, {open} connections"));
         if !state.fibers.wait_for(SHUTDOWN) {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "connections do not end"));
@@ -222,7 +223,7 @@ fn converse<P: Platform>(
         return;
     }
     let client = Arc::<_, P>::new_in(Client::new(
-        shared.ledger.clients.next_id(),
+        shared.ledger.next_id(),
         peer.to_string(),
         local.to_string(),
         task::current_waker::<P>(),

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use raddle_platform::{Atomic, Native, Ordering, Platform};
+use raddle::on::{Arc, Atomic, Native, Ordering, Platform};
 
 use crate::client::{Client, Cut};
 use crate::commands::{self, Interruption};
 use crate::protocol::{Args, Output, Protocol, Shortage};
 use crate::pubsub::Kind;
 use crate::shared::{Shared, Tally};
-use raddle_ownership::Arc;
 
 /// The state that commands of one connection act on. Leaves everything in order when it is dropped.
 pub struct Session<'s, P: Platform = Native> {
@@ -28,7 +27,7 @@ pub struct Session<'s, P: Platform = Native> {
 impl<'s, P: Platform> Session<'s, P> {
     /// A conversation that begins. `None` if there are too many already.
     pub fn new(shared: &'s Shared<P>, client: Arc<Client<P>, P>) -> Option<Self> {
-        shared.ledger.clients.add(client.clone(), shared.config.max_clients).then(|| Self {
+        shared.ledger.add(client.clone(), shared.config.max_clients).then(|| Self {
             shared,
             client,
             tally: Tally::default(),
@@ -160,8 +159,7 @@ impl<P: Platform> Drop for Session<'_, P> {
         for kind in [Kind::Channel, Kind::Pattern] {
             self.silence(kind, self.all(kind).iter().map(|topic| &**topic));
         }
-        self.shared.ledger.clients.remove(self.client.id);
-        self.shared.ledger.release(&self.client, self.client.memory());
+        self.shared.ledger.remove(&self.client);
         self.shared.stats.report(&mut self.tally);
     }
 }

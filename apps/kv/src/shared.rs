@@ -1,6 +1,6 @@
 //! What all connections share.
 
-use raddle_platform::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platform, Rng};
+use raddle::on::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platform, Rng};
 
 use crate::config::Config;
 use crate::keyspace::{Keyspace, SHARDS_MAX};

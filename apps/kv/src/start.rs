@@ -4,8 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::io;
 
-use raddle_platform::{Platform, driver};
-use raddle_runtime::runtime;
+use raddle::on::{DriverKind, Platform, runtime};
 
 use crate::config::{Config, Driver};
 use crate::server::Server;
@@ -51,9 +50,9 @@ where
 /// What kept it from starting or from ending well.
 pub fn start<P: Platform>(config: Config) -> Result<(), StartError> {
     let kind = match config.driver {
-        Driver::Auto => driver::Kind::Probe,
-        Driver::Uring => driver::Kind::Uring,
-        Driver::Epoll => driver::Kind::Epoll,
+        Driver::Auto => DriverKind::Probe,
+        Driver::Uring => DriverKind::Uring,
+        Driver::Epoll => DriverKind::Epoll,
     };
     let mut builder = runtime::Builder::<P>::new_in().driver(kind);
     if let Some(workers) = config.workers {

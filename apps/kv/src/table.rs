@@ -165,11 +165,11 @@ impl Table {
     ) -> Found<'_> {
         let bucket = chain(&mut self.buckets, &mut self.previous, self.moved, hash);
         let link = seek(bucket, hash, key);
-        if link.as_deref().is_some_and(dead) {
-            if let Some(entry) = unlink(link) {
-                self.len -= 1;
-                return Found::Reaped(entry);
-            }
+        if link.as_deref().is_some_and(dead)
+            && let Some(entry) = unlink(link)
+        {
+            self.len -= 1;
+            return Found::Reaped(entry);
         }
         match link {
             Some(entry) => Found::Present(entry),
@@ -382,7 +382,9 @@ mod tests {
                 remove(table, key);
             }),
             Change::Sweep(cursor) => {
-                table.sweep(cursor, |entry| number(entry) % 3 == 0 && !stays(number(entry)));
+                table.sweep(cursor, |entry| {
+                    number(entry).is_multiple_of(3) && !stays(number(entry))
+                });
             }
             Change::Advance => {
                 table.advance((10, 100));
@@ -413,10 +415,10 @@ mod tests {
                     break;
                 }
                 assert!(step < 1_000_000, "the scan does not end");
-                if step % 3 == 0 {
-                    if let Some(change) = changes.next() {
-                        apply(&mut table, change, |key| stay.contains(&key));
-                    }
+                if step % 3 == 0
+                    && let Some(change) = changes.next()
+                {
+                    apply(&mut table, change, |key| stay.contains(&key));
                 }
             }
             prop_assert_eq!(missing, BTreeSet::new());
@@ -437,7 +439,7 @@ mod tests {
                     Change::Sweep(_) => {
                         let mut cursor = 0;
                         loop {
-                            cursor = table.sweep(cursor, |entry| number(entry) % 3 == 0);
+                            cursor = table.sweep(cursor, |entry| number(entry).is_multiple_of(3));
                             if cursor == 0 {
                                 break;
                             }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Local, Stop, encode, server};
+use raddle::on::Native;
 use raddle_kv::config::Config;
 use raddle_kv::keyspace::{Keyspace, Sweep, now_ms};
 use raddle_kv::table::Entry;
-use raddle_platform::Native;
 
 /// The elements of an array of bulk strings, without nulls.
 fn elements(reply: &[u8]) -> Vec<String> {

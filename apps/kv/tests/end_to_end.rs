@@ -56,7 +56,7 @@ fn large_values_survive() {
     on_all(|server| {
         let mut client = server.client();
         for length in [0, 1, 30, 31, 4095, 4096, 65_536, 1 << 20, 20 << 20] {
-            let value: Vec<u8> = (0..length).map(|n: usize| (n * 7 >> 3) as u8).collect();
+            let value: Vec<u8> = (0..length).map(|n: usize| (n * 7 / 8) as u8).collect();
             let _: () = client.set("v", &value).unwrap();
             assert!(client.get::<_, Vec<u8>>("v").unwrap() == value, "{length}");
         }

@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use raddle_platform::{Atomic, Clock, Ordering, Platform};
+use raddle::on::{Atomic, Clock, Ordering, Platform};
 
 use super::{Command, Failure, NO_PROTOCOL, Outcome, SYNTAX, integer, wrong_arity};
 use crate::client::{Client, Description};
@@ -257,16 +257,16 @@ pub(super) fn client_list<P: Platform>(
         return Err(SYNTAX);
     }
     let mut lines = String::new();
-    session.shared.ledger.clients.for_each(|client| {
+    for client in session.shared.ledger.clients() {
         let subscriber = client.activity.channels.load(Ordering::Relaxed)
             + client.activity.patterns.load(Ordering::Relaxed)
             > 0;
         let chosen = ids.as_ref().is_none_or(|ids| ids.contains(&(client.id as i64)))
             && subscribers.is_none_or(|wanted| wanted == Some(subscriber));
         if chosen {
-            line(client, &mut lines);
+            line(&client, &mut lines);
         }
-    });
+    }
     out.room(lines.len())?;
     out.verbatim(lines.as_bytes());
     Ok(())

@@ -3,7 +3,7 @@
 //! Clients speak of seconds or milliseconds from now or from 1970. The keyspace knows milliseconds
 //! of the platform's monotonic clock, so that a jump of the wall clock moves no deadline.
 
-use raddle_platform::{Clock, Platform};
+use raddle::on::{Clock, Platform};
 
 use super::{Command, Failure, Outcome, integer};
 use crate::keyspace::now_ms;

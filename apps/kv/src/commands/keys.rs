@@ -1,7 +1,6 @@
 //! Commands on keys, whatever their values.
 
-use raddle_platform::Platform;
-use raddle_platform::suspend;
+use raddle::on::{Platform, yield_now};
 
 use super::{Failure, NOT_INTEGER, Outcome, SYNTAX};
 use crate::glob;
@@ -201,7 +200,7 @@ pub(super) fn scan<P: Platform>(
             break;
         }
         if step % 1024 == 0 {
-            suspend::with_current::<P, _>(|current| current.yield_now());
+            yield_now::<P>();
         }
     }
     let cursor = Decimal::from(cursor);

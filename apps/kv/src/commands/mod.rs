@@ -16,7 +16,7 @@ mod strings;
 
 use std::borrow::Cow;
 
-use raddle_platform::{Atomic, Ordering, Platform};
+use raddle::on::{Atomic, Ordering, Platform};
 
 pub use catalogue::{Command, Group, Spec, flag};
 

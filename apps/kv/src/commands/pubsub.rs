@@ -1,6 +1,6 @@
 //! Commands of publish and subscribe.
 
-use raddle_platform::Platform;
+use raddle::on::Platform;
 
 use super::Outcome;
 use crate::glob;

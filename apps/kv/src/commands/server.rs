@@ -2,7 +2,7 @@
 
 use core::fmt::Write as _;
 
-use raddle_platform::{Atomic, Clock, Ordering, Platform};
+use raddle::on::{Atomic, Clock, Ordering, Platform};
 
 use super::Outcome;
 use super::connection::REDIS_VERSION;
@@ -70,7 +70,7 @@ fn write_section<P: Platform>(session: &Session<'_, P>, section: &str, text: &mu
         }
         "clients" => {
             let (channels, patterns) = shared.pubsub.len();
-            field("connected_clients", &shared.ledger.clients.len());
+            field("connected_clients", &shared.ledger.count());
             field("maxclients", &shared.config.max_clients);
             field("blocked_clients", &0);
             field("pubsub_clients_channels", &channels);

@@ -1,6 +1,6 @@
 //! Commands on values.
 
-use raddle_platform::Platform;
+use raddle::on::Platform;
 
 use super::expiry::{self, Origin, Unit};
 use super::keys::KeyHashes;
@@ -372,7 +372,7 @@ pub(super) fn mset<P: Platform>(
     args: Args<'_>,
     out: &mut Output,
 ) -> Outcome {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(wrong_arity(Command::Mset.spec()));
     }
     let keyspace = &session.shared.keyspace;

@@ -88,7 +88,7 @@ enum State {
 ///
 /// let mut parser = Parser::new();
 /// let mut input = *b"*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n";
-/// assert_eq!(parser.parse(&mut input[..10]), Progress::Incomplete { length: None });
+/// assert_eq!(parser.parse(&mut input[..10]), Progress::Incomplete { length: Some(14) });
 /// assert_eq!(parser.parse(&mut input), Progress::Complete { length: 22 });
 /// assert_eq!(parser.args(&input).at(1), b"hi");
 /// ```

@@ -2,14 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
+use raddle::on::{Arc, Native, task};
 use raddle_kv::client::Client;
 use raddle_kv::commands::Interruption;
 use raddle_kv::config::Config;
 use raddle_kv::protocol::{Output, Parser, Progress};
 use raddle_kv::session::Session;
 use raddle_kv::shared::Shared;
-use raddle_ownership::Arc;
-use raddle_platform::{Native, Parker, Platform};
 
 /// A server's state that lives as long as the test process.
 pub fn server(config: Config) -> &'static Shared<Native> {
@@ -37,8 +36,8 @@ impl Local {
 
     /// One of several clients, if there is room for it.
     pub fn try_of(shared: &'static Shared<Native>) -> Option<Self> {
-        let id = shared.ledger.clients.next_id();
-        let waker = <Native as Platform>::Parker::waker();
+        let id = shared.ledger.next_id();
+        let waker = task::current_waker::<Native>();
         let client = Client::new(id, "peer:1".into(), "local:2".into(), waker, Box::new(|| ()));
         let session = Session::new(shared, Arc::new(client))?;
         Some(Self { session, out: output(), parser: Parser::new(), input: Vec::new() })
