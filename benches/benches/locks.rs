@@ -46,7 +46,9 @@ impl Mutex for std::sync::Mutex<u64> {
 }
 
 fn uncontended(criterion: &mut Criterion) {
-    fn measure<M: Mutex>(group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>) {
+    fn measure<M: Mutex>(
+        group: &mut criterion::BenchmarkGroup<'_, criterion::measurement::WallTime>,
+    ) {
         let mutex = M::new();
         group.bench_function(M::NAME, |bencher| {
             bencher.iter(|| black_box(&mutex).with(|value| *value += 1));

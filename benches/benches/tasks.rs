@@ -129,7 +129,8 @@ fn ping_pong(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("ping_pong/{workers}_workers"));
         let raddle = runtime(workers);
         group.bench_function("raddle_semaphores", |bencher| {
-            bencher.iter_custom(|rounds| raddle.run(move || raddle_ping(rounds)).expect("no panic"));
+            bencher
+                .iter_custom(|rounds| raddle.run(move || raddle_ping(rounds)).expect("no panic"));
         });
         let tokio = tokio_runtime(workers);
         group.bench_function("tokio_semaphores", |bencher| {

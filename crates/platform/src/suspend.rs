@@ -31,6 +31,11 @@ pub trait Suspend {
     fn active(&self) -> bool;
     /// Wakes what runs now, from anywhere and for ever.
     fn waker(&self) -> Waker;
+    /// Calls `f` with such a waker, without counting a reference if that can be avoided: what runs
+    /// now is alive until `f` returns.
+    fn with_waker(&self, f: &mut dyn FnMut(&Waker)) {
+        f(&self.waker());
+    }
     /// Suspends until the token is there, and takes it.
     #[track_caller]
     fn park(&self);
@@ -167,24 +172,39 @@ pub fn wait<P: Platform, T>(
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, Interrupted> {
     with_current::<P, _>(|current| {
-        let waker = current.waker();
-        let mut context = Context::from_waker(&waker);
-        loop {
-            if let Poll::Ready(value) = poll(&mut context) {
-                return Ok(value);
-            }
-            if limits.cancellable && current.is_cancelled() {
-                return Err(Interrupted::Cancelled);
-            }
-            match limits.deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE) {
-                None => current.park(),
-                Some(deadline) if P::Clock::now() >= deadline => {
-                    return Err(Interrupted::TimedOut);
-                }
-                Some(deadline) => current.park_until(deadline),
-            }
+        let mut result = None;
+        current.with_waker(&mut |waker| {
+            result = Some(wait_with::<P, T>(current, waker, limits, &mut poll));
+        });
+        match result {
+            Some(result) => result,
+            None => unreachable!("`with_waker` calls its argument"),
         }
     })
+}
+
+fn wait_with<P: Platform, T>(
+    current: &dyn Suspend,
+    waker: &Waker,
+    limits: Limits,
+    poll: &mut impl FnMut(&mut Context<'_>) -> Poll<T>,
+) -> Result<T, Interrupted> {
+    let mut context = Context::from_waker(waker);
+    loop {
+        if let Poll::Ready(value) = poll(&mut context) {
+            return Ok(value);
+        }
+        if limits.cancellable && current.is_cancelled() {
+            return Err(Interrupted::Cancelled);
+        }
+        match limits.deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE) {
+            None => current.park(),
+            Some(deadline) if P::Clock::now() >= deadline => {
+                return Err(Interrupted::TimedOut);
+            }
+            Some(deadline) => current.park_until(deadline),
+        }
+    }
 }
 
 /// Runs `future` to its end, suspending the calling fiber or thread while it is pending.

@@ -30,6 +30,9 @@ impl FiberStack {
     }
 }
 
+/// Idle stacks per size whose memory a worker keeps when it sleeps: a few megabytes.
+const HOT_STACKS: usize = 256;
+
 /// A worker's stacks: one pool per size, the default size first. Few sizes are in use at a time,
 /// so a list will do; a pool whose size is no longer asked for keeps its idle stacks.
 pub(crate) struct Stacks(Vec<StackPool>);
@@ -53,6 +56,14 @@ impl Stacks {
             })
         });
         self.0[index].take().map(FiberStack)
+    }
+
+    /// Gives the memory of idle stacks back to the kernel, but for the [`HOT_STACKS`] that will be
+    /// used next. Cheap when there are no more.
+    pub(crate) fn trim(&mut self) {
+        for pool in &mut self.0 {
+            pool.trim(HOT_STACKS);
+        }
     }
 
     /// Takes a stack back.

@@ -18,7 +18,7 @@ use super::injector::Linked;
 use super::{Command, Remote, Shared};
 use crate::io as operations;
 use crate::stack::{FiberStack, Stacks};
-use crate::task::{ANYWHERE, Header, Ran, Switch, TaskRef, Yielder};
+use crate::task::{ANYWHERE, Header, Ran, Switch, TaskRef, Yielder, borrowed_waker};
 use crate::timer;
 
 /// What only the worker's own thread touches.
@@ -274,6 +274,7 @@ impl<P: Platform> Worker<P> {
         let idle = &self.shared.idle;
         idle.fall_asleep(self.index);
         if !self.has_news() {
+            self.stacks.borrow_mut().trim();
             let deadline = self.remote().timers.next();
             let deadline = (deadline != Instant::FAR_FUTURE).then_some(deadline);
             self.with_completions(|completions| {
@@ -436,6 +437,14 @@ impl<P: Platform> Suspend for Worker<P> {
         match NonNull::new(self.fiber.get()) {
             // SAFETY: the running fiber is alive.
             Some(fiber) => unsafe { TaskRef::retain(fiber) }.into_waker(),
+            None => unreachable!("an inactive suspender is not asked"),
+        }
+    }
+
+    fn with_waker(&self, f: &mut dyn FnMut(&Waker)) {
+        match NonNull::new(self.fiber.get()) {
+            // SAFETY: the running fiber is alive, and the waker borrows it while it runs `f`.
+            Some(fiber) => f(&*unsafe { borrowed_waker(fiber) }),
             None => unreachable!("an inactive suspender is not asked"),
         }
     }

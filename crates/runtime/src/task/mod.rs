@@ -16,7 +16,7 @@ use raddle_platform::{Event, Platform, RaceCell};
 pub use builder::Builder;
 pub(crate) use fiber::{FiberTask, Switch, Yielder};
 pub(crate) use future::FutureTask;
-pub(crate) use header::{ANYWHERE, Header, Links, Ran, TaskRef, Vtable};
+pub(crate) use header::{ANYWHERE, Header, Links, Ran, TaskRef, Vtable, borrowed_waker};
 pub use join::JoinHandle;
 pub use output::JoinError;
 pub(crate) use output::catch;

@@ -80,7 +80,10 @@ impl<P: Platform> Timers<P> {
     unsafe fn clear(&self, entry: NonNull<Entry<P>>) {
         let mut wheel = self.wheel.lock();
         // SAFETY: by the caller's promise. A `next` that is too early now costs one idle look.
-        unsafe { wheel.remove(entry) };
+        let waker = unsafe { wheel.remove(entry) };
+        drop(wheel);
+        // Outside the lock: dropping a waker may run anybody's code.
+        drop(waker);
     }
 }
 
