@@ -16,14 +16,8 @@ use crate::{Error, Verdict};
 /// One thing that must hold.
 struct Step {
     name: &'static str,
-    /// What it takes; the output of the commands is shown as it comes.
-    plan: fn() -> Result<Plan, Error>,
-}
-
-/// What a step is going to do.
-enum Plan {
-    Run(Vec<Task>),
-    LeaveOut(String),
+    /// The commands that it takes, whose output is shown as it comes.
+    tasks: fn() -> Result<Vec<Task>, Error>,
 }
 
 /// A command, in the root of the workspace.
@@ -35,18 +29,18 @@ struct Task {
 
 /// Quick steps first.
 const STEPS: &[Step] = &[
-    Step { name: "fmt", plan: || run("fmt --all --check") },
-    Step { name: "tidy", plan: || run("xtask tidy") },
-    Step { name: "clippy", plan: || run("clippy --workspace --all-targets -- -D warnings") },
-    Step { name: "docs", plan: docs },
-    Step { name: "tests", plan: tests },
-    Step { name: "doctests", plan: || run("test --workspace --doc") },
-    Step { name: "release-tests", plan: release_tests },
-    Step { name: "loom", plan: || run("xtask test-loom") },
+    Step { name: "fmt", tasks: || run("fmt --all --check") },
+    Step { name: "tidy", tasks: || run("xtask tidy") },
+    Step { name: "clippy", tasks: || run("clippy --workspace --all-targets -- -D warnings") },
+    Step { name: "docs", tasks: docs },
+    Step { name: "tests", tasks: tests },
+    Step { name: "doctests", tasks: || run("test --workspace --doc") },
+    Step { name: "release-tests", tasks: release_tests },
+    Step { name: "loom", tasks: || run("xtask test-loom") },
 ];
 
 /// Tests that only say something about optimised code: the package and the test.
-const RELEASE_TESTS: &[(&str, &str)] = &[];
+const RELEASE_TESTS: &[(&str, &str)] = &[("raddle-runtime", "footprint")];
 
 /// Run all tests and checks.
 ///
@@ -130,9 +124,8 @@ pub(crate) fn run_steps(options: &Options) -> Result<Verdict, Error> {
 
 impl Step {
     fn run(&self, screen: &Screen) -> (Outcome, Option<String>) {
-        let tasks = match (self.plan)() {
-            Ok(Plan::Run(tasks)) => tasks,
-            Ok(Plan::LeaveOut(reason)) => return (Outcome::LeftOut, Some(reason)),
+        let tasks = match (self.tasks)() {
+            Ok(tasks) => tasks,
             Err(error) => return (Outcome::Failed, Some(error.to_string())),
         };
         for task in tasks {
@@ -211,18 +204,18 @@ fn duration(duration: Duration) -> String {
     }
 }
 
-fn run(words: &str) -> Result<Plan, Error> {
-    Ok(Plan::Run(vec![Task::cargo(words)]))
+fn run(words: &str) -> Result<Vec<Task>, Error> {
+    Ok(vec![Task::cargo(words)])
 }
 
-fn docs() -> Result<Plan, Error> {
+fn docs() -> Result<Vec<Task>, Error> {
     let task = Task::cargo("doc --workspace --no-deps");
-    Ok(Plan::Run(vec![Task { variables: &[("RUSTDOCFLAGS", "-D warnings")], ..task }]))
+    Ok(vec![Task { variables: &[("RUSTDOCFLAGS", "-D warnings")], ..task }])
 }
 
 /// nextest runs each test in a process of its own and ends the ones that hang; without it cargo's
 /// own runner must do.
-fn tests() -> Result<Plan, Error> {
+fn tests() -> Result<Vec<Task>, Error> {
     let nextest = workspace::cargo()
         .args(["nextest", "--version"])
         .stdout(Stdio::null())
@@ -236,20 +229,18 @@ fn tests() -> Result<Plan, Error> {
     })
 }
 
-fn release_tests() -> Result<Plan, Error> {
-    if RELEASE_TESTS.is_empty() {
-        return Ok(Plan::LeaveOut("no test needs a release build".to_owned()));
-    }
+fn release_tests() -> Result<Vec<Task>, Error> {
     let workspace = Workspace::own()?;
     let task = |(package, test): &(&str, &str)| {
         let known = workspace.package(package).is_some_and(|found| found.has(Kind::Test, test));
         if known {
-            Ok(Task::cargo(&format!("test --release --package {package} --test {test}")))
+            let words = format!("test --release -p {package} --test {test} -- --nocapture");
+            Ok(Task::cargo(&words))
         } else {
             Err(Error::new(format!("{package} has no test `{test}`: correct RELEASE_TESTS")))
         }
     };
-    Ok(Plan::Run(RELEASE_TESTS.iter().map(task).collect::<Result<_, _>>()?))
+    RELEASE_TESTS.iter().map(task).collect()
 }
 
 #[cfg(test)]
