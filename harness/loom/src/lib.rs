@@ -36,6 +36,7 @@
 
 mod atomics;
 mod clock;
+mod cpu;
 mod driver;
 mod history;
 mod judge;

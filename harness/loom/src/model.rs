@@ -8,8 +8,8 @@ use std::sync::Once;
 
 use serde::{Deserialize, Serialize};
 
-use crate::threads;
 use crate::world::{self, Counts, Panic, Session, World};
+use crate::{cpu, threads};
 
 /// What came of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,14 +50,14 @@ pub struct Report {
     pub verdict: Verdict,
     /// How many executions were explored.
     pub executions: u64,
-    /// How long it took.
+    /// How much processor time it took.
     pub elapsed: Duration,
     /// The operations of all executions together.
     pub counts: Counts,
 }
 
 impl Report {
-    /// Executions per second.
+    /// Executions per second of processor time.
     pub fn rate(&self) -> f64 {
         self.executions as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
@@ -82,6 +82,9 @@ impl Default for Model {
 /// fails, for it probably never ends.
 const MAX_BRANCHES: usize = 20_000;
 
+/// Ends a check from inside: what an execution that was not begun unwinds with.
+struct TimeIsUp;
+
 /// What loom's `Fn + Send + Sync` bounds ask for and its single thread makes true.
 struct OneThread<T>(T);
 
@@ -91,7 +94,7 @@ unsafe impl<T> Send for OneThread<T> {}
 unsafe impl<T> Sync for OneThread<T> {}
 
 impl Model {
-    /// No bound on preemptions, at most a minute.
+    /// No bound on preemptions, at most a minute of processor time.
     pub fn new() -> Self {
         Self::default()
     }
@@ -102,7 +105,7 @@ impl Model {
         self
     }
 
-    /// Gives up, with [`Verdict::TimedOut`], after this time.
+    /// Gives up, with [`Verdict::TimedOut`], after so much processor time.
     pub fn max_duration(mut self, duration: Duration) -> Self {
         self.max_duration = duration;
         self
@@ -119,14 +122,14 @@ impl Model {
     /// Runs `program` through all of its executions.
     pub fn check(&self, program: impl Fn() + 'static) -> Report {
         install_hook();
-        let session = Rc::new(Session::new(self.on_failure));
+        let session = Rc::new(Session::new(self.max_duration, self.on_failure));
         let mut builder = loom::model::Builder::new();
         builder.max_branches = MAX_BRANCHES;
         builder.preemption_bound = self.preemption_bound;
-        builder.max_duration = Some(self.max_duration);
-        // loom looks at the time only every so many executions, 20,000 by default.
-        builder.checkpoint_interval = 1;
-        // The environment must not change what a verdict means.
+        // Where one of these ends the check, loom returns as if it were done (and looks only every
+        // 20,000 executions); so `execute` looks at the time instead. The environment could set
+        // them too, and must not change what a verdict means.
+        builder.max_duration = None;
         builder.max_permutations = None;
         builder.checkpoint_file = None;
         builder.max_threads = loom::MAX_THREADS;
@@ -140,9 +143,8 @@ impl Model {
         // SAFETY: null is always valid. A failed execution may have left its world behind.
         unsafe { world::set(core::ptr::null()) };
         let verdict = match result {
+            Err(panic) if panic.is::<TimeIsUp>() => Verdict::TimedOut,
             Err(_) => Verdict::Failed(session.failure()),
-            // loom returns the same way when it is done and when time is up.
-            Ok(()) if session.started.elapsed() >= self.max_duration => Verdict::TimedOut,
             Ok(()) => self.preemption_bound.map_or(Verdict::Exhausted, Verdict::Bounded),
         };
         session.report(verdict)
@@ -151,6 +153,10 @@ impl Model {
 
 /// One execution, on loom's main thread.
 fn execute(session: &Rc<Session>, program: &impl Fn()) {
+    if session.elapsed() >= session.limit {
+        // No panic hook is called: nothing has failed.
+        resume_unwind(Box::new(TimeIsUp));
+    }
     session.executions.set(session.executions.get() + 1);
     let world = World::new(Rc::clone(session));
     // SAFETY: taken away below; where this function unwinds instead, by `check`.
@@ -179,11 +185,15 @@ fn finish(world: &World) -> std::thread::Result<()> {
 }
 
 impl Session {
+    fn elapsed(&self) -> Duration {
+        cpu::now().saturating_sub(self.started)
+    }
+
     fn report(&self, verdict: Verdict) -> Report {
         Report {
             verdict,
             executions: self.executions.get(),
-            elapsed: self.started.elapsed(),
+            elapsed: self.elapsed(),
             counts: self.counts.get(),
         }
     }

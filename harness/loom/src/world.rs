@@ -12,16 +12,17 @@ use core::cell::{Cell, RefCell};
 use core::panic::Location;
 use core::ptr;
 use core::sync::atomic::Ordering;
+use core::time::Duration;
 use std::any::Any;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use loom::sync::{Condvar, Mutex};
 use loom::thread::ThreadId;
 use raddle_platform::SlotKey;
 use raddle_platform::global::Table;
 
+use crate::cpu;
 use crate::history::{Effect, History, Operation, Record};
 use crate::model::Report;
 use crate::token::Token;
@@ -64,7 +65,10 @@ pub(crate) struct Panic {
 
 /// What outlives an execution: the state of one check of a model.
 pub(crate) struct Session {
-    pub(crate) started: Instant,
+    /// The processor time at the start.
+    pub(crate) started: Duration,
+    /// After so much of it no further execution begins.
+    pub(crate) limit: Duration,
     pub(crate) executions: Cell<u64>,
     pub(crate) counts: Cell<Counts>,
     pub(crate) history: RefCell<History>,
@@ -80,9 +84,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(on_failure: Option<fn(&Report)>) -> Self {
+    pub(crate) fn new(limit: Duration, on_failure: Option<fn(&Report)>) -> Self {
         Self {
-            started: Instant::now(),
+            started: cpu::now(),
+            limit,
             executions: Cell::new(0),
             counts: Cell::default(),
             history: RefCell::default(),

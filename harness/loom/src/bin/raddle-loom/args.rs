@@ -28,7 +28,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) unbounded: bool,
 
-    /// The most time for each scenario.
+    /// The most processor time for each scenario, in seconds. (Processor time, so that a busy
+    /// machine changes no verdict.)
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub(crate) seconds: u64,
 

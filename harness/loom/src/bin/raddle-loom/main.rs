@@ -79,7 +79,7 @@ fn run(selected: Vec<Scenario>, args: &Args) -> ExitCode {
     let (can, cannot): (Vec<_>, Vec<_>) =
         selected.into_iter().partition(|scenario| scenario.needs.unmet(&OFFERS).is_empty());
     println!(
-        "{} scenarios under loom 0.7.2, {jobs} at a time, at most {} s each",
+        "{} scenarios under loom 0.7.2, {jobs} at a time, at most {} s of processor time each",
         can.len(),
         args.seconds
     );

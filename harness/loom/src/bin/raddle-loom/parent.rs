@@ -94,9 +94,9 @@ fn report(scenario: &Scenario, args: &Args) -> io::Result<Report> {
         None => command.arg("--unbounded"),
     };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // A child looks at the time between executions. One that has not answered long after is stuck
-    // inside an execution.
-    let patience = Duration::from_secs(args.seconds * 2 + 20);
+    // A child looks at its processor time between executions. One that has not answered long after
+    // is stuck inside an execution.
+    let patience = Duration::from_secs(args.seconds * 20 + 60);
     let (output, elapsed) = watched::output(command, patience)?;
     let last = output.stdout.trim_ascii_end().rsplit(|&byte| byte == b'\n').next();
     if let Some(Ok(report)) = last.map(serde_json::from_slice) {
