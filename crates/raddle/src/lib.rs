@@ -41,6 +41,8 @@
 //! | signals | [`signal`] | [`on::signal`] |
 //! | the runtime itself | [`runtime`] | [`on::Runtime`] |
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod net;
 pub mod on;
 pub mod runtime;

@@ -31,6 +31,8 @@
 //! (rust-lang/unsafe-code-guidelines#602). Fibers that were not started, and `Send` futures, are
 //! stolen freely.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod cancel;
 mod handle;
 mod io;

@@ -21,6 +21,8 @@ struct Operation<P: Platform> {
     fiber: NonNull<Header<P>>,
 }
 
+/// # Safety
+/// `record` heads an [`Operation`] in flight, and this is its completion.
 unsafe fn complete<P: Platform>(record: NonNull<Record>, result: i32) {
     // SAFETY: the record heads an `Operation` whose fiber waits for this call.
     let operation = unsafe { record.cast::<Operation<P>>().as_ref() };

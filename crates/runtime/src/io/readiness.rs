@@ -82,6 +82,8 @@ struct State<P: Platform> {
     waker: Option<Waker>,
 }
 
+/// # Safety
+/// `record` heads an [`Operation`] in flight, and this is its completion.
 unsafe fn complete<P: Platform>(record: NonNull<Record>, result: i32) {
     // SAFETY: the record heads an `Operation` in an `Arc`, of which submission left one count.
     let operation: Arc<Operation<P>, P> =

@@ -18,9 +18,11 @@ struct Shard<P: Platform> {
 // SAFETY: a shard owns the links of its tasks, which may be sent between threads.
 unsafe impl<P: Platform> Send for Shard<P> {}
 
+type Guarded<P> = CachePadded<Spinlock<Shard<P>, P>>;
+
 /// Doubly linked lists through the tasks, sharded by id so that workers seldom meet.
 pub(crate) struct Registry<P: Platform> {
-    shards: Box<[CachePadded<Spinlock<Shard<P>, P>>]>,
+    shards: Box<[Guarded<P>]>,
 }
 
 impl<P: Platform> Registry<P> {

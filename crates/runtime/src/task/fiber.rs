@@ -98,6 +98,10 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         unsafe { header.cast::<Self>().as_ref() }
     }
 
+    /// See [`Vtable::run`].
+    ///
+    /// # Safety
+    /// `header` heads a `Self`, which the calling worker took from a queue.
     unsafe fn run(header: NonNull<Header<P>>, worker: &Worker<P>) -> Ran {
         // SAFETY: the worker took the task from a queue, so it is alive.
         let task = unsafe { Self::of(header) };
@@ -188,6 +192,10 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         unsafe { complete(NonNull::from(&self.header), worker) }
     }
 
+    /// See [`Vtable::reject`].
+    ///
+    /// # Safety
+    /// `header` heads a `Self` that was never queued, and the caller owns its queue entry.
     unsafe fn reject(header: NonNull<Header<P>>) {
         // SAFETY: the caller owns the queue entry of a task that never ran.
         let task = unsafe { Self::of(header) };
@@ -200,6 +208,10 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         }
     }
 
+    /// See [`Vtable::take_output`].
+    ///
+    /// # Safety
+    /// `header` heads a `Self` that is done, the output is the caller's, and `place` has its type.
     unsafe fn take_output(header: NonNull<Header<P>>, place: *mut ()) {
         // SAFETY: the caller holds a reference, and owns the output since the task is done. The
         // place has the type that the vtable names.
@@ -209,11 +221,19 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         }
     }
 
+    /// See [`Vtable::drop_output`].
+    ///
+    /// # Safety
+    /// `header` heads a `Self` that is done, and the output is the caller's.
     unsafe fn drop_output(header: NonNull<Header<P>>) {
         // SAFETY: as in `take_output`.
         drop(unsafe { Self::of(header).output.with_mut(Option::take) });
     }
 
+    /// See [`Vtable::free`].
+    ///
+    /// # Safety
+    /// `header` heads a `Self` from `allocate`, whose last reference was given up.
     unsafe fn free(header: NonNull<Header<P>>) {
         // SAFETY: the caller gave up the last reference; the allocation came from `allocate`.
         drop(unsafe { Box::from_raw(header.cast::<Self>().as_ptr()) });

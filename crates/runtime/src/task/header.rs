@@ -177,6 +177,8 @@ unsafe fn borrow<P: Platform>(data: *const ()) -> ManuallyDrop<TaskRef<P>> {
     ManuallyDrop::new(TaskRef(unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }))
 }
 
+/// # Safety
+/// `data` is the data of a task's waker.
 unsafe fn clone_waker<P: Platform>(data: *const ()) -> RawWaker {
     // SAFETY: the data is a task waker's.
     let task = unsafe { borrow::<P>(data) };
@@ -184,17 +186,23 @@ unsafe fn clone_waker<P: Platform>(data: *const ()) -> RawWaker {
     RawWaker::new(data, waker_vtable::<P>())
 }
 
+/// # Safety
+/// `data` is the data of a task's waker, whose reference is given away.
 unsafe fn wake<P: Platform>(data: *const ()) {
     // SAFETY: the data is a task waker's, and waking by value gives its reference away.
     let task = ManuallyDrop::into_inner(unsafe { borrow::<P>(data) });
     task.wake();
 }
 
+/// # Safety
+/// `data` is the data of a task's waker.
 unsafe fn wake_by_ref<P: Platform>(data: *const ()) {
     // SAFETY: the data is a task waker's.
     unsafe { borrow::<P>(data) }.wake();
 }
 
+/// # Safety
+/// `data` is the data of a task's waker, whose reference is given away.
 unsafe fn drop_waker<P: Platform>(data: *const ()) {
     // SAFETY: the data is a task waker's, and its reference ends here.
     drop(ManuallyDrop::into_inner(unsafe { borrow::<P>(data) }));

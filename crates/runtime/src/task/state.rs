@@ -48,7 +48,7 @@ impl<P: Platform> State<P> {
     /// A task that its creator is about to queue; one reference for the scheduler, one for the
     /// join handle.
     pub(crate) fn new() -> Self {
-        Self(P::AtomicUsize::new(SCHEDULED | JOIN_INTEREST | 2 * REFERENCE))
+        Self(P::AtomicUsize::new(SCHEDULED | JOIN_INTEREST | (2 * REFERENCE)))
     }
 
     /// (0,1) → (1,0): a worker took the task from a queue. Returns whether it is cancelled.
