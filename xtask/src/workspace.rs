@@ -196,8 +196,11 @@ impl Kind {
 
 /// The directory of the workspace that this program belongs to.
 pub(crate) fn root() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_path_buf()
+    // Cargo sets the variable for what it runs. It is asked before what was compiled in, because
+    // two checkouts that share a target directory share the program.
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    xtask.parent().unwrap_or(&xtask).to_path_buf()
 }
 
 /// The cargo that runs this program, in the root of the workspace.
