@@ -10,7 +10,7 @@ use raddle_platform::suspend::{self, Interrupted, Limits};
 ///
 /// Dropping one that is queued gives up, and passes on what it was given meanwhile.
 pub(crate) trait Wait {
-    /// Ready when the waiter has what it wants. `patient` waiters may spin first.
+    /// Ready when the waiter has what it wants. A `patient` waiter may yield first.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>, patient: bool) -> Poll<()>;
     /// Leaves the queue. Returns whether the waiter was given what it wants after all: then it
     /// has it.

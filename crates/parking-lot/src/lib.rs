@@ -40,6 +40,8 @@
 //! **Architecture Invariant:** nothing here knows a runtime. What suspends a fiber is asked of
 //! [`raddle_platform::suspend`], so the locks work on plain threads as well.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod block;
 mod condvar;
 mod mutex;

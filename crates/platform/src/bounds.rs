@@ -12,10 +12,8 @@ pub struct Bounds {
     pub lifo_runs: u32,
     /// Ticks of a worker between two looks at the injector, the timers and the driver.
     pub maintenance_ticks: u32,
-    /// How long a thread spins on a contended lock before it parks, in nanoseconds; 0 spins not
-    /// at all.
-    pub lock_spin_ns: u64,
-    /// How often a fiber yields to its scheduler on a contended lock before it parks.
+    /// How often a fiber yields to its scheduler, and a thread to the system's, on a contended lock
+    /// before it parks.
     pub lock_yields: u32,
     /// How often a queued waiter may lose the lock to a newcomer before the lock is handed to it.
     pub barges: u32,

@@ -136,7 +136,7 @@ impl<'a, P: Platform> Acquire<'a, P> {
                         continue;
                     }
                 }
-                if self.mutex.try_lock_slow(mine) || patient && self.mutex.spin_to_lock(mine) {
+                if self.mutex.try_lock_slow(mine) || patient && self.mutex.yield_to_lock(mine) {
                     self.queued = false;
                     return Poll::Ready(());
                 }

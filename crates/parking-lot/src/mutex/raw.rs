@@ -30,8 +30,8 @@
 //! # The protocol
 //!
 //! Locking sets LOCKED by compare-exchange, whoever comes (*barging*: a mutex that is always
-//! handed over makes every critical section as long as a wake-up). Who cannot have it spins for a
-//! while, then queues. Unlocking clears LOCKED; if there is a queue and nobody is on its way, the
+//! handed over makes every critical section as long as a wake-up). Who cannot have it yields a
+//! few times, then queues. Unlocking clears LOCKED; if there is a queue and nobody is on its way, the
 //! same compare-exchange takes QLOCK, and [`settle`](RawMutex::settle) unlinks and wakes the first
 //! node. The woken one owns WAKING: until it has decided, further unlockers leave the queue alone,
 //! so that a hot mutex with waiters costs one read-modify-write an unlock and no system call. If
@@ -61,7 +61,7 @@ use raddle_platform::{Atomic, Ordering, Platform};
 use super::acquire::Acquire;
 use crate::block::block;
 use crate::queue::{Chain, GRANTED, List, WOKEN, lock_bit, try_lock_bit};
-use crate::spin::{Backoff, spin};
+use crate::spin::{Backoff, yield_until};
 
 pub(super) const LOCKED: usize = 1;
 pub(super) const QLOCK: usize = 2;
@@ -111,17 +111,17 @@ impl<P: Platform> RawMutex<P> {
         }
     }
 
-    /// Locks, spinning and then suspending, until a limit.
+    /// Locks, yielding and then suspending, until a limit.
     pub(super) fn lock_within(&self, limits: Limits) -> Result<(), Interrupted> {
-        if self.spin_to_lock(0) {
+        if self.yield_to_lock(0) {
             return Ok(());
         }
         block::<P>(limits, Acquire::new(self))
     }
 
-    /// Spins for the mutex; `mine` is WAKING if the caller owns that bit.
-    pub(super) fn spin_to_lock(&self, mine: usize) -> bool {
-        spin::<P>(|| self.try_lock_slow(mine))
+    /// Yields for the mutex; `mine` is WAKING if the caller owns that bit.
+    pub(super) fn yield_to_lock(&self, mine: usize) -> bool {
+        yield_until::<P>(|| self.try_lock_slow(mine))
     }
 
     /// Takes the mutex if it is free and open, whatever stands in the rest of the word; `mine` is

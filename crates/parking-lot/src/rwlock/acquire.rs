@@ -11,7 +11,7 @@ use raddle_platform::Platform;
 use super::raw::{Mode, RawRwLock, STARVING, UPGRADABLE, WAKING, WRITER};
 use crate::block::Wait;
 use crate::queue::{GRANTED, List, Node, WAITING, WOKEN, WakerKey};
-use crate::spin::{Losses, spin};
+use crate::spin::{Losses, yield_until};
 
 /// A writer that has claimed the lock and waits for the readers to leave.
 pub(super) struct Drain<'a, P: Platform> {
@@ -37,7 +37,7 @@ impl<'a, P: Platform> Drain<'a, P> {
                 return Poll::Ready(());
             }
         }
-        if self.lock.no_readers() || patient && spin::<P>(|| self.lock.no_readers()) {
+        if self.lock.no_readers() || patient && yield_until::<P>(|| self.lock.no_readers()) {
             return Poll::Ready(());
         }
         let waker = context.waker().clone();
@@ -199,7 +199,7 @@ impl<'a, P: Platform> Acquire<'a, P> {
             }
             let (lock, mode) = (self.lock, self.mode);
             let took = lock.try_take(mode, mine)
-                || patient && spin::<P>(|| lock.try_take(mode, mine))
+                || patient && yield_until::<P>(|| lock.try_take(mode, mine))
                 || self.enqueue(context, mine).is_none();
             if took {
                 self.took(mine != 0);

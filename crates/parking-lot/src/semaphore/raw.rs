@@ -44,7 +44,7 @@ use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
 
 use crate::block::block;
 use crate::queue::{Chain, GRANTED, Granter, List, Waiter, lock_bit, try_lock_bit};
-use crate::spin::{Backoff, spin};
+use crate::spin::{Backoff, yield_until};
 
 const QLOCK: usize = 1;
 const WAITERS: usize = 2;
@@ -110,7 +110,7 @@ impl<P: Platform> RawSemaphore<P> {
     #[cold]
     #[inline(never)]
     fn acquire_slow(&self, count: usize, limits: Limits) -> Result<(), Interrupted> {
-        if spin::<P>(|| self.try_acquire(count)) {
+        if yield_until::<P>(|| self.try_acquire(count)) {
             return Ok(());
         }
         block::<P>(limits, Waiter::new(self, count))

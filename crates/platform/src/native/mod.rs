@@ -43,7 +43,6 @@ impl Platform for Native {
         run_queue_slots: 256,
         lifo_runs: 3,
         maintenance_ticks: 61,
-        lock_spin_ns: 2_000,
         lock_yields: 4,
         barges: 64,
         barge_ns: 500_000,
