@@ -40,7 +40,8 @@ const STEPS: &[Step] = &[
 ];
 
 /// Tests that only say something about optimised code: the package and the test.
-const RELEASE_TESTS: &[(&str, &str)] = &[("raddle-runtime", "footprint")];
+const RELEASE_TESTS: &[(&str, &str)] =
+    &[("raddle-runtime", "footprint"), ("raddle-benches", "native_is_free")];
 
 /// Run all tests and checks.
 ///
