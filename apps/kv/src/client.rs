@@ -45,6 +45,13 @@ pub struct Description {
     pub library_version: Box<[u8]>,
 }
 
+impl Description {
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.name.len() + self.library.len() + self.library_version.len()
+    }
+}
+
 /// What a connection last did, for `CLIENT LIST`. Approximate: nothing is ordered by it.
 pub struct Activity<P: Platform> {
     /// When it last sent something, in nanoseconds of the platform's clock.

@@ -36,6 +36,8 @@ pub struct Shard {
     table: Table,
     /// How many keys have a deadline.
     volatile: usize,
+    /// How many keys were removed because they had expired.
+    expired: u64,
     /// Where the sweep goes on.
     sweep: u64,
 }
@@ -84,6 +86,7 @@ impl Shard {
             Found::Absent => None,
             Found::Reaped(_) => {
                 self.volatile -= 1;
+                self.expired += 1;
                 None
             }
         }
@@ -113,7 +116,9 @@ impl Shard {
     pub fn remove<P: Platform>(&mut self, hash: u64, key: &[u8]) -> bool {
         let Some(entry) = self.table.remove(hash, key) else { return false };
         self.volatile -= usize::from(entry.deadline != Entry::NEVER);
-        !expired::<P>(entry.deadline)
+        let expired = expired::<P>(entry.deadline);
+        self.expired += u64::from(expired);
+        !expired
     }
 
     /// One step of a scan over this shard, as [`Table::scan`].
@@ -147,6 +152,17 @@ impl Shard {
     /// How many keys have a deadline.
     pub fn volatile(&self) -> usize {
         self.volatile
+    }
+
+    /// How many keys were removed because they had expired.
+    pub fn expired(&self) -> u64 {
+        self.expired
+    }
+
+    /// The shard without its keys, and its table.
+    fn clear(&mut self) -> Table {
+        self.volatile = 0;
+        core::mem::take(&mut self.table)
     }
 }
 
@@ -244,10 +260,10 @@ impl<P: Platform> Keyspace<P> {
     /// Removes all keys.
     pub fn clear(&self) {
         let mut shards = self.lock_all();
-        let full: Vec<Shard> = shards.iter_mut().map(core::mem::take).collect();
+        let tables: Vec<Table> = shards.iter_mut().map(Shard::clear).collect();
         drop(shards);
-        for shard in full {
-            shard.table.free(yield_now::<P>);
+        for table in tables {
+            table.free(yield_now::<P>);
         }
     }
 
@@ -263,7 +279,7 @@ impl<P: Platform> Keyspace<P> {
             let shard = &self.shards[sweep.shard].0;
             loop {
                 let mut guard = shard.lock();
-                let Shard { table, volatile, sweep: cursor } = &mut *guard;
+                let Shard { table, volatile, expired, sweep: cursor } = &mut *guard;
                 table.advance((Sweep::SLICE, Sweep::SLICE));
                 if *volatile == 0 {
                     break;
@@ -274,6 +290,7 @@ impl<P: Platform> Keyspace<P> {
                         let dead = entry.deadline < now;
                         met += usize::from(entry.deadline != Entry::NEVER);
                         *volatile -= usize::from(dead);
+                        *expired += u64::from(dead);
                         removed += usize::from(dead);
                         dead
                     });

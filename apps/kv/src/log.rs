@@ -1,6 +1,7 @@
 //! Lines on standard error.
 
 use core::fmt;
+use std::io::{self, Write as _};
 
 use crate::config::Log;
 
@@ -13,6 +14,7 @@ pub(crate) fn log(wanted: Log, level: Log, message: fmt::Arguments<'_>) {
             Log::Info => "info",
             Log::Debug => "debug",
         };
-        eprintln!("raddle-kv: {name}: {message}");
+        // There is nowhere to complain that nobody listens to complaints.
+        let _ = writeln!(io::stderr(), "raddle-kv: {name}: {message}");
     }
 }

@@ -105,7 +105,7 @@ impl<P: Platform> Ledger<P> {
     }
 
     fn charge_locked(&self, accounts: &mut Accounts<P>, client: &Client<P>, bytes: usize) -> bool {
-        if bytes > self.limit - accounts.total {
+        if bytes > self.limit.saturating_sub(accounts.total) {
             return false;
         }
         accounts.total += bytes;

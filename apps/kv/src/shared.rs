@@ -23,8 +23,6 @@ pub struct Stats<P: Platform = Native> {
     pub hits: P::AtomicU64,
     /// Keys that were asked for and not found.
     pub misses: P::AtomicU64,
-    /// Keys that expired and that nobody asked for.
-    pub swept: P::AtomicU64,
 }
 
 /// What one connection has counted and not reported to the [`Stats`] yet.
@@ -52,7 +50,6 @@ impl<P: Platform> Stats<P> {
             sent: P::AtomicU64::new(0),
             hits: P::AtomicU64::new(0),
             misses: P::AtomicU64::new(0),
-            swept: P::AtomicU64::new(0),
         }
     }
 

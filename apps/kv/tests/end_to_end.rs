@@ -23,6 +23,20 @@ fn the_first_line_says_where_and_how() {
 }
 
 #[test]
+fn a_port_that_is_taken_is_named_and_ends_the_server() {
+    let server = Server::start(&["--workers", "1"]);
+    let port = server.address.port().to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_raddle-kv"))
+        .args(["--workers", "1", "--port", &port])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("serving") && message.contains("in use"), "{message}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
 fn a_real_client_gets_what_it_asks_for() {
     on_all(|server| {
         for mut client in [server.client(), server.client3()] {

@@ -165,3 +165,20 @@ fn who_wants_more_than_all_others_have_is_cut_off() {
     assert_eq!(greedy.session.client.fate(), Some(Cut::ClientMemory));
     assert_eq!(other.session.client.fate(), None);
 }
+
+#[test]
+fn what_clients_say_of_themselves_counts() {
+    let shared = server(Config { client_memory: Bytes(1 << 20), ..Config::default() });
+    let mut client = Local::of(shared);
+    client.line(&format!("client setname {}", "x".repeat(50_000)));
+    client.line(&format!("client setinfo lib-name {}", "y".repeat(10_000)));
+    assert_eq!(shared.ledger.total(), 60_000);
+    client.line("client setname short");
+    assert_eq!(shared.ledger.total(), 10_005);
+    let name = "x".repeat(2 << 20);
+    let (reply, closed) = client.raw(&common::encode(&[b"client", b"setname", name.as_bytes()]));
+    assert!(closed && reply.is_empty());
+    assert_eq!(client.session.client.fate(), Some(Cut::ClientMemory));
+    drop(client);
+    assert_eq!(shared.ledger.total(), 0);
+}

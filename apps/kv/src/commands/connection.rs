@@ -5,7 +5,7 @@ use core::fmt::Write as _;
 use raddle::on::{Atomic, Clock, Ordering, Platform};
 
 use super::{Command, Failure, NO_PROTOCOL, Outcome, SYNTAX, integer, wrong_arity};
-use crate::client::{Client, Description};
+use crate::client::{Client, Cut, Description};
 use crate::protocol::{Args, Output, Protocol, parse_integer};
 use crate::pubsub::Kind;
 use crate::session::Session;
@@ -159,18 +159,19 @@ fn printable(text: &[u8]) -> Option<&[u8]> {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte)).then_some(text)
 }
 
-/// Changes the client's description and accounts for its length.
+/// Changes the client's description, if there is memory for it; else the client is cut off.
 fn describe<P: Platform>(session: S<'_, '_, P>, change: impl FnOnce(&mut Description)) -> Outcome {
-    let length = |description: &Description| {
-        description.name.len() + description.library.len() + description.library_version.len()
-    };
-    let client = &session.client;
+    let (ledger, client) = (&session.shared.ledger, &session.client);
     let mut description = client.description.lock();
-    let before = length(&description);
-    change(&mut description);
-    let after = length(&description);
-    drop(description);
-    session.shared.ledger.settle(client, before, after);
+    let mut changed = description.clone();
+    change(&mut changed);
+    let (before, after) = (description.len(), changed.len());
+    if !ledger.try_charge(client, after) {
+        client.cut(Cut::ClientMemory);
+        return Err(Failure::Close);
+    }
+    *description = changed;
+    ledger.release(client, before);
     Ok(())
 }
 

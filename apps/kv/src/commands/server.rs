@@ -94,7 +94,10 @@ fn write_section<P: Platform>(session: &Session<'_, P>, section: &str, text: &mu
             field("total_net_input_bytes", &load(&shared.stats.received));
             field("total_net_output_bytes", &load(&shared.stats.sent));
             field("rejected_connections", &load(&shared.stats.rejected));
-            field("expired_keys", &load(&shared.stats.swept));
+            let shards = shared.keyspace.lock_all();
+            let expired: u64 = shards.iter().map(|shard| shard.expired()).sum();
+            drop(shards);
+            field("expired_keys", &expired);
             field("evicted_keys", &0);
             field("evicted_clients", &shared.ledger.evicted());
             field("keyspace_hits", &load(&shared.stats.hits));
