@@ -45,10 +45,10 @@
 mod block;
 mod condvar;
 mod mutex;
+mod patience;
 mod queue;
 mod rwlock;
 mod semaphore;
-mod spin;
 mod wait_group;
 
 pub use condvar::{Condvar, WaitNotified, WaitTimeoutResult};

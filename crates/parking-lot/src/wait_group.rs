@@ -46,8 +46,8 @@ use raddle_platform::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platf
 
 use crate::Cancelled;
 use crate::block::{Wait as _, block};
+use crate::patience::Backoff;
 use crate::queue::{Chain, GRANTED, Granter, List, Waiter, lock_bit, try_lock_bit};
-use crate::spin::{Backoff, yield_until};
 
 const QLOCK: usize = 1;
 const WAITERS: usize = 2;
@@ -196,9 +196,6 @@ impl<P: Platform> WaitGroup<P> {
     #[cold]
     #[inline(never)]
     fn wait_slow(&self, limits: Limits) -> Result<(), Interrupted> {
-        if yield_until::<P>(|| self.is_done()) {
-            return Ok(());
-        }
         block::<P>(limits, Waiter::new(self, 0))
     }
 

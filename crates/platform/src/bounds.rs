@@ -12,9 +12,9 @@ pub struct Bounds {
     pub lifo_runs: u32,
     /// Ticks of a worker between two looks at the injector, the timers and the driver.
     pub maintenance_ticks: u32,
-    /// How often a fiber yields to its scheduler, and a thread to the system's, on a contended lock
-    /// before it parks.
-    pub lock_yields: u32,
+    /// How often a waiter looks after a contended lock before it parks. It yields before each look,
+    /// a fiber to its scheduler and a thread to the system's.
+    pub lock_looks: u32,
     /// How often a queued waiter may lose the lock to a newcomer before the lock is handed to it.
     pub barges: u32,
     /// How long a queued waiter waits at most until the lock is handed to it, in nanoseconds.

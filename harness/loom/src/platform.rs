@@ -34,7 +34,7 @@ impl Platform for Loom {
         run_queue_slots: 4,
         lifo_runs: 1,
         maintenance_ticks: 2,
-        lock_yields: 0,
+        lock_looks: 0,
         barges: 1,
         barge_ns: 1_000,
         idle_searches: 0,

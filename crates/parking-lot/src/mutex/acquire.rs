@@ -7,8 +7,8 @@ use raddle_platform::Platform;
 
 use super::raw::{RawMutex, STARVING, WAKING};
 use crate::block::Wait;
+use crate::patience::{Backoff, Losses};
 use crate::queue::{GRANTED, List, MOVED, Node, WAITING, WOKEN, WakerKey};
-use crate::spin::{Backoff, Losses};
 
 /// Somebody who waits for a mutex.
 ///

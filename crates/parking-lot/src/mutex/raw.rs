@@ -60,8 +60,8 @@ use raddle_platform::{Atomic, Ordering, Platform};
 
 use super::acquire::Acquire;
 use crate::block::block;
+use crate::patience::{Backoff, yield_until};
 use crate::queue::{Chain, GRANTED, List, WOKEN, lock_bit, try_lock_bit};
-use crate::spin::{Backoff, yield_until};
 
 pub(super) const LOCKED: usize = 1;
 pub(super) const QLOCK: usize = 2;

@@ -2,7 +2,7 @@
 
 use raddle_platform::{Atomic, Ordering, Platform};
 
-use crate::spin::Backoff;
+use crate::patience::Backoff;
 
 /// Sets `bit` in `word`, waiting while another has it, and returns the word as it was before.
 ///

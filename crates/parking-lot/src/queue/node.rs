@@ -6,7 +6,7 @@ use core::task::{RawWakerVTable, Waker};
 
 use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
 
-use crate::spin::Backoff;
+use crate::patience::Backoff;
 
 /// In the list, or about to be.
 pub(crate) const WAITING: u32 = 0;

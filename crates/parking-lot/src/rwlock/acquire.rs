@@ -10,8 +10,8 @@ use raddle_platform::Platform;
 
 use super::raw::{Mode, RawRwLock, STARVING, UPGRADABLE, WAKING, WRITER};
 use crate::block::Wait;
+use crate::patience::{Losses, yield_until};
 use crate::queue::{GRANTED, List, Node, WAITING, WOKEN, WakerKey};
-use crate::spin::{Losses, yield_until};
 
 /// A writer that has claimed the lock and waits for the readers to leave.
 pub(super) struct Drain<'a, P: Platform> {

@@ -65,8 +65,8 @@ use core::ptr;
 
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform, RaceCell};
 
+use crate::patience::Backoff;
 use crate::queue::{Chain, GRANTED, List, Node, WOKEN, grant_one, lock_bit, try_lock_bit};
-use crate::spin::Backoff;
 
 pub(super) const WRITER: usize = 1;
 pub(super) const UPGRADABLE: usize = 2;

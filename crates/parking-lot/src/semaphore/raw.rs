@@ -43,8 +43,8 @@ use raddle_platform::suspend::{Interrupted, Limits};
 use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
 
 use crate::block::block;
+use crate::patience::{Backoff, yield_until};
 use crate::queue::{Chain, GRANTED, Granter, List, Waiter, lock_bit, try_lock_bit};
-use crate::spin::{Backoff, yield_until};
 
 const QLOCK: usize = 1;
 const WAITERS: usize = 2;

@@ -43,7 +43,7 @@ impl Platform for Native {
         run_queue_slots: 256,
         lifo_runs: 3,
         maintenance_ticks: 61,
-        lock_yields: 4,
+        lock_looks: 5,
         barges: 64,
         barge_ns: 500_000,
         idle_searches: 2,

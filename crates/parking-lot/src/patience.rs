@@ -1,5 +1,5 @@
-//! Waiting without suspending: for the queue's bit, and before a park. And how long that may be
-//! in vain.
+//! How long a waiter waits without being suspended: for the queue's bit, and before it parks. And
+//! how often it may lose.
 
 use raddle_platform::{Clock, Instant, Platform, Threads, suspend};
 
@@ -30,20 +30,31 @@ impl Backoff {
     }
 }
 
-/// Tries `attempt` a few times before its caller parks, and gives way to others before each: a fiber
-/// to those of its scheduler, a thread to those that want its processor.
+/// The most yields of a thread between two looks.
+const MAX_YIELDS: u32 = 8;
+
+/// Looks a few times whether `attempt` succeeds before its caller parks, and gives way to others
+/// before each look: a fiber to those of its scheduler, a thread to those that want its processor,
+/// for longer each time.
 ///
-/// There is no busy wait before it, not even a short one. A waiter that watches the word takes its
-/// cache line from the owner's processor again and again, and if it succeeds, the next one must
-/// take the line from it; a waiter that goes away lets the owner lock and unlock from its own cache
-/// until its time is over. With eight threads on two processors, 300 ns of pauses before the first yield cost
-/// several times the throughput (bench `locks`), and with two they gained little. Yielding also
-/// runs the thread that was preempted with the lock.
+/// There is no busy wait, not even a short one first. A waiter that watches the word takes its cache
+/// line from the owner's processor again and again, and if it succeeds, the next one must take the
+/// line from it; a waiter that goes away lets the owner lock and unlock from its own cache
+/// meanwhile. Yielding also runs a thread that was preempted with the lock. (The bench `locks` shows
+/// it: on two processors a few pauses before the first yield made eight threads half as fast, and
+/// two threads no faster.)
 pub(crate) fn yield_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
-    for _ in 0..P::BOUNDS.lock_yields {
-        suspend::with_current::<P, _>(|current| current.yield_now());
+    let in_fiber = suspend::in_fiber::<P>();
+    let mut yields = 1;
+    for _ in 0..P::BOUNDS.lock_looks {
+        for _ in 0..yields {
+            suspend::with_current::<P, _>(|current| current.yield_now());
+        }
         if attempt() {
             return true;
+        }
+        if !in_fiber {
+            yields = (2 * yields).min(MAX_YIELDS);
         }
     }
     false
