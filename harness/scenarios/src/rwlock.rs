@@ -91,6 +91,40 @@ fn upgrade_against_reader<P: Platform>() {
     assert_eq!(lock.into_inner(), 1);
 }
 
+/// As soon as nobody else reads, the upgradable reader writes.
+fn try_upgrade_against_reader<P: Platform>() {
+    let lock = RwLock::<P>::new_in(0);
+    let reader = lock.read();
+    scope::<P, _>(|threads| {
+        threads.spawn(move || assert_eq!(*reader, 0));
+        match RwLockUpgradableReadGuard::try_upgrade(lock.upgradable_read()) {
+            Ok(mut guard) => *guard += 1,
+            Err(guard) => assert_eq!(*guard, 0),
+        }
+    });
+}
+
+fn a_writer_comes_after_the_upgradable_reader<P: Platform>() {
+    let lock = RwLock::<P>::new_in(0);
+    scope::<P, _>(|threads| {
+        threads.spawn(|| *lock.upgradable_read());
+        *lock.write() += 1;
+    });
+    assert_eq!(lock.into_inner(), 1);
+}
+
+/// A recursive reader comes in while a writer has a claim, but not while it writes.
+fn recursive_reader_against_writer<P: Platform>() {
+    let lock = RwLock::<P>::new_in(0);
+    scope::<P, _>(|threads| {
+        threads.spawn(|| *lock.write() += 1);
+        let first = lock.read_recursive();
+        let second = lock.read_recursive();
+        assert_eq!(*first, *second);
+    });
+    assert_eq!(lock.into_inner(), 1);
+}
+
 /// No writer gets in between the upgradable reader's look and its change.
 fn two_upgrades<P: Platform>() {
     fn increment<P: Platform>(lock: &RwLock<P>) {
@@ -250,6 +284,26 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "rwlock/upgrade_against_reader",
             "an upgradable reader becomes the writer when the reader has left",
             upgrade_against_reader::<P>,
+        )
+        .needs(one)
+        .bound(4),
+        scenario(
+            "rwlock/try_upgrade_against_reader",
+            "an upgrade without a wait succeeds only after the reader has left",
+            try_upgrade_against_reader::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(1)),
+        scenario(
+            "rwlock/a_writer_comes_after_the_upgradable_reader",
+            "a writer does not overwrite what an upgradable reader still reads",
+            a_writer_comes_after_the_upgradable_reader::<P>,
+        )
+        .needs(one)
+        .bound(4),
+        scenario(
+            "rwlock/recursive_reader_against_writer",
+            "a recursive reader does not wait for a writer that waits for it, and does not meet one",
+            recursive_reader_against_writer::<P>,
         )
         .needs(one)
         .bound(4),

@@ -170,7 +170,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// cancellation point.
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T, P> {
-        self.must(Mode::Write);
+        if !self.raw.try_write_idle() {
+            self.must(Mode::Write);
+        }
         // SAFETY: locked just now.
         unsafe { RwLockWriteGuard::new(self) }
     }

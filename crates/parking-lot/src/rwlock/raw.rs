@@ -162,6 +162,14 @@ impl<P: Platform> RawRwLock<P> {
         self.try_take_unless(mode, mode.obstacles() | STARVING | readers, mine)
     }
 
+    /// Takes a lock that nobody has, and nobody waits for, for writing.
+    #[inline]
+    pub(super) fn try_write_idle(&self) -> bool {
+        // ORDERING: pairs with the releasing read-modify-writes in `release` and `unlock_read`,
+        // for the value.
+        self.word.compare_exchange(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     #[inline]
     fn try_take_unless(&self, mode: Mode, obstacles: usize, mine: usize) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
@@ -200,10 +208,7 @@ impl<P: Platform> RawRwLock<P> {
 
     #[inline]
     fn add(&self, word: usize, mode: Mode) -> usize {
-        match word.checked_add(mode as usize) {
-            Some(next) => next,
-            None => panic!("too many readers"),
-        }
+        word.checked_add(mode as usize).unwrap_or_else(|| too_many_readers())
     }
 
     #[inline]
@@ -445,6 +450,12 @@ impl<P: Platform> RawRwLock<P> {
             P::retry("rwlock settle");
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn too_many_readers() -> ! {
+    panic!("too many readers")
 }
 
 /// What is to be done for the first in the queue.
