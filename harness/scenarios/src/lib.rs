@@ -47,6 +47,7 @@
 //! std that synchronises would hide the very bug that is looked for.
 
 mod broken_arc;
+mod broken_locks;
 mod condvar;
 mod freed;
 mod mutex;
@@ -74,6 +75,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         condvar::list::<P>,
         semaphore::list::<P>,
         wait_group::list::<P>,
+        broken_locks::list::<P>,
         queue::list::<P>,
         runtime::list::<P>,
     ];
