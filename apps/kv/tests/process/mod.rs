@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Long enough for a machine that is busy with something else.
@@ -16,6 +17,9 @@ pub struct Server {
     stdout: BufReader<ChildStdout>,
     pub address: SocketAddr,
     pub banner: String,
+    /// Asks for information. One connection for all questions: thousands of short ones would leave
+    /// the kernel with as many addresses that it must not use again for a minute.
+    monitor: Mutex<Option<redis::Connection>>,
 }
 
 impl Server {
@@ -36,7 +40,7 @@ impl Server {
             .and_then(|rest| rest.split(',').next())
             .and_then(|address| address.parse().ok())
             .unwrap_or_else(|| panic!("no address in {banner:?}"));
-        Self { process, stdout, address, banner }
+        Self { process, stdout, address, banner, monitor: Mutex::new(None) }
     }
 
     /// A plain socket.
@@ -65,7 +69,9 @@ impl Server {
 
     /// A field of `INFO`.
     pub fn info(&self, field: &str) -> usize {
-        let info: String = redis::cmd("INFO").query(&mut self.client()).unwrap();
+        let mut monitor = self.monitor.lock().unwrap();
+        let monitor = monitor.get_or_insert_with(|| self.client());
+        let info: String = redis::cmd("INFO").query(monitor).unwrap();
         let line = info.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
         line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("{field}?"))
     }
