@@ -262,7 +262,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a mutex handed to a future that is dropped is unlocked",
             future_dropped_against_handover::<P>,
         )
-        .needs(one)
+        .needs(Needs::ATOMICS.threads(1))
         .bound(4),
         Scenario::new(
             "mutex/waker_replaced_against_unlock",

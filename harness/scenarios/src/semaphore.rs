@@ -157,7 +157,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a permit given to a future that is dropped comes back",
             future_dropped_against_release::<P>,
         )
-        .needs(one)
+        .needs(Needs::ATOMICS.threads(1))
         .bound(4),
         Scenario::new(
             "semaphore/freed_right_after",

@@ -61,7 +61,9 @@ fn future_dropped_against_done<P: Platform>() {
     let group = WaitGroup::<P>::new_in();
     group.add(1);
     scope::<P, _>(|threads| {
-        threads.spawn(|| drop(polled::once(pin!(group.wait_async()))));
+        threads.spawn(|| {
+            let _ = polled::once(pin!(group.wait_async()));
+        });
         threads.spawn(|| group.wait());
         group.done();
     });
