@@ -122,10 +122,9 @@ impl<T: Clone, P: Platform> Arc<T, P> {
             // Weaks point here, or did a moment ago, which costs one needless move.
             this.leave_to_weaks();
         } else {
-            // There is nobody, and nobody can come.
-            // ORDERING: Release pairs with the acquiring increment in `upgrade`, by a Weak that is
-            // made from this Arc later. (A swap, because others read-modify-write the word.)
-            header.strong.swap(1, Ordering::Release);
+            // There is nobody, and nobody can come. (A swap, because others read-modify-write the
+            // word.)
+            header.strong.swap(1, Ordering::Relaxed);
         }
         // SAFETY: a new allocation, or one that nobody else points to.
         unsafe { Self::exclusive(this) }

@@ -27,13 +27,19 @@
 //! | `clone`: strong + 1 | Relaxed | | whoever clones has an Arc; handing the new one over is the caller's business |
 //! | `drop`: strong - 1 | Release | the Acquire load after the last one | every use of the value happens before its destruction |
 //! | `Weak::drop`: weak - 1 | Release | the Acquire load after the last one | every use of the counts happens before the free |
-//! | `upgrade`: strong + 1 if not 0 | Acquire | the Release that ends `new_cyclic` and `make_mut` | the value is seen whole |
+//! | `upgrade`: strong + 1 if not 0 | Acquire | the Release that ends `new_cyclic` | the value is seen whole |
 //! | `get_mut`: weak 1 → LOCKED | Acquire | the Release of `Weak::drop` | the upgrades made from a Weak that is gone are seen in `strong` |
 //! | `get_mut`: reads strong | Acquire | the Release of `drop` | the other Arcs' uses happen before ours |
-//! | `get_mut`: LOCKED → 1 | Release | the Acquire of `downgrade` | the look at `strong` is over before a Weak can exist, and with it an upgrade |
+//! | `get_mut`: LOCKED → 1, `downgrade`: weak + 1 | Relaxed | | see below |
 //! | `try_unwrap`: strong 1 → 0 | Relaxed, then the same Acquire load | the Release of `drop` | the other Arcs' uses happen before ours |
 //! | `make_mut`: strong 1 → 0 | Acquire | the Release of `drop` | the same |
-//! | `make_mut`: strong 0 → 1 | Release | the Acquire of `upgrade` | a Weak made later finds the count, and the value, as we leave them |
+//! | `make_mut`: strong 0 → 1 | Relaxed | | nobody else has a pointer; handing one over is the caller's business |
+//!
+//! Unlocking the weak count orders nothing, unlike in std. What has to be excluded is that `get_mut`
+//! reads 1 from `strong` although a Weak was made after the unlocking, by a `downgrade` D of an Arc
+//! that was then dropped. If it reads 1 then every other Arc's decrement is in the release sequence
+//! that it reads from, so D happens before that decrement, which happens before the look, which
+//! happens before the unlocking; and a D that happens before the unlocking cannot read from it.
 //!
 //! The decrements of one count form a release sequence, so the one Acquire after the last of them
 //! is enough for all. It is a load of the count and not a fence: a fence orders nothing in
@@ -136,8 +142,8 @@ impl<P: Platform> Header<P> {
         let mut strong = self.strong.load(Ordering::Relaxed);
         while strong != 0 {
             check_count(strong);
-            // ORDERING: Acquire pairs with the releasing increments that end `new_cyclic` and
-            // `make_mut`. The failure reads only a count.
+            // ORDERING: Acquire pairs with the releasing increment that ends `new_cyclic`. The failure
+            // reads only a count.
             match self.strong.compare_exchange_weak(
                 strong,
                 strong + 1,
@@ -166,11 +172,10 @@ impl<P: Platform> Header<P> {
                 continue;
             }
             check_count(weak);
-            // ORDERING: Acquire pairs with the release of the lock in `is_unique`.
             match self.weak.compare_exchange_weak(
                 weak,
                 weak + 1,
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return,
@@ -201,9 +206,8 @@ impl<P: Platform> Header<P> {
         }
         // ORDERING: pairs with the releasing decrements in `decrement_strong`.
         let unique = self.strong.load(Ordering::Acquire) == 1;
-        // ORDERING: pairs with the acquiring increment in `downgrade`. (A swap, because others
-        // read-modify-write the word.)
-        self.weak.swap(1, Ordering::Release);
+        // A swap, because others read-modify-write the word.
+        self.weak.swap(1, Ordering::Relaxed);
         unique
     }
 

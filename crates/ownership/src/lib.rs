@@ -30,10 +30,7 @@
 //! - Dropping one counts as a use of `T`, so `T` may not borrow from something that is dropped in
 //!   the same moment.
 
-#![cfg_attr(
-    not(test),
-    deny(clippy::disallowed_macros, clippy::disallowed_methods, clippy::disallowed_types)
-)]
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod arc;
 mod exclusive;

@@ -47,11 +47,11 @@ fn a_redundant_load_removes_no_outcome() {
         let (key, value) = (AtomicUsize::new(0), AtomicUsize::new(0));
         scope::<Loom, _>(|threads| {
             threads.spawn(|| {
-                key.swap(1, Ordering::Relaxed);
-                value.swap(1, Ordering::Relaxed);
-                value.swap(0, Ordering::Relaxed);
+                key.store(1, Ordering::Relaxed);
+                value.store(1, Ordering::Relaxed);
+                value.store(0, Ordering::Relaxed);
                 key.load(Ordering::Relaxed);
-                key.swap(0, Ordering::Relaxed);
+                key.store(0, Ordering::Relaxed);
             });
             (value.load(Ordering::Relaxed), key.load(Ordering::Relaxed))
         })

@@ -148,11 +148,10 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
                 weak = self.weak.load(Ordering::Relaxed);
                 continue;
             }
-            // ORDERING: Acquire pairs with the unlocking in `is_unique`.
             match self.weak.compare_exchange_weak(
                 weak,
                 weak + 1,
-                Ordering::Acquire,
+                Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return,
@@ -176,8 +175,7 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
         }
         // ORDERING: pairs with the decrement in `drop_strong`.
         let unique = self.strong.load(Ordering::Acquire) == 1;
-        // ORDERING: pairs with the increment in `downgrade`.
-        self.weak.swap(1, Ordering::Release);
+        self.weak.swap(1, Ordering::Relaxed);
         unique
     }
 }
@@ -242,13 +240,25 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let races = needs.race_detection();
     vec![
         Scenario::new(
-            "broken/arc_drops",
+            "twin/arc_drops",
             "without a bug, the twin destroys its value after every use",
             drops::<P, NONE>,
         )
         .needs(needs),
         Scenario::new(
-            "broken/arc_get_mut_against_downgrade",
+            "twin/arc_upgrade_against_drop",
+            "without a bug, the twin's upgrade gives a value that stays",
+            upgrade_against_drop::<P, NONE>,
+        )
+        .needs(needs),
+        Scenario::new(
+            "twin/arc_weak_against_strong",
+            "without a bug, the twin's memory is freed once",
+            weak_against_strong::<P, NONE>,
+        )
+        .needs(needs),
+        Scenario::new(
+            "twin/arc_get_mut_against_downgrade",
             "without a bug, the twin's get_mut overlooks nobody",
             get_mut_against_downgrade::<P, NONE>,
         )

@@ -141,6 +141,46 @@ fn make_mut_against_upgrade<P: Platform>() {
     assert_eq!(count(&drops), 1 + clones);
 }
 
+/// Nothing but the end of the other Arc orders its use before the write.
+fn make_mut_against_drop<P: Platform>() {
+    let drops = RaceCell::new_in(0);
+    let clones = scope::<P, _>(|threads| {
+        let mut arc = Arc::<_, P>::new_in(Witness::<P>::new(&drops));
+        let before = Arc::as_ptr(&arc);
+        let theirs = Arc::clone(&arc);
+        let theirs = threads.spawn(move || {
+            assert_eq!(theirs.read(), 7);
+            // Not dropped here if it is the last, so that the two drops of a clone are ordered.
+            Arc::into_inner(theirs)
+        });
+        Arc::make_mut(&mut arc).write(8);
+        drop(theirs.join());
+        usize::from(Arc::as_ptr(&arc) != before)
+    });
+    assert_eq!(count(&drops), 1 + clones);
+}
+
+fn make_mut_against_downgrade<P: Platform>() {
+    let drops = RaceCell::new_in(0);
+    scope::<P, _>(|threads| {
+        let arc = Arc::<_, P>::new_in(Witness::<P>::new(&drops));
+        let theirs = Arc::clone(&arc);
+        let theirs = threads.spawn(move || {
+            let weak = Arc::downgrade(&theirs);
+            drop(theirs);
+            let arc = weak.upgrade();
+            if let Some(arc) = &arc {
+                arc.read();
+            }
+            arc
+        });
+        let mut arc = arc;
+        Arc::make_mut(&mut arc).write(8);
+        drop(theirs.join());
+    });
+    assert!(matches!(count(&drops), 1 | 2));
+}
+
 fn try_unwrap_against_upgrade<P: Platform>() {
     let drops = RaceCell::new_in(0);
     scope::<P, _>(|threads| {
@@ -252,6 +292,16 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "ownership/make_mut_against_upgrade",
             "make_mut mutates a value that nobody else can see",
             make_mut_against_upgrade::<P>,
+        ),
+        Scenario::new(
+            "ownership/make_mut_against_drop",
+            "make_mut mutates a value after every use by others",
+            make_mut_against_drop::<P>,
+        ),
+        Scenario::new(
+            "ownership/make_mut_against_downgrade",
+            "make_mut does not overlook a Weak that was made from another Arc",
+            make_mut_against_downgrade::<P>,
         ),
         Scenario::new(
             "ownership/try_unwrap_against_upgrade",
