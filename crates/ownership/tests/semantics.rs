@@ -279,7 +279,8 @@ fn an_arc_stands_for_its_value() {
     assert_eq!(format!("{other} {other:?}"), "text \"text\"");
     assert_eq!(*Arc::<i32>::default(), 0);
     let map: HashMap<Arc<String>, i32> = [(other.clone(), 1)].into();
-    assert_eq!(map.get(&"text".to_owned()), Some(&1), "by Borrow");
+    let key: &String = &other;
+    assert_eq!(map.get(key), Some(&1), "by Borrow");
     assert_eq!(AsRef::<String>::as_ref(&other), "text");
     assert_eq!(format!("{other:p}"), format!("{:p}", Arc::as_ptr(&other)));
 }

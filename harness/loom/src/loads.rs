@@ -55,10 +55,10 @@ impl Loads {
         // has happened already can be hidden.
         let hidden = self.loaders.get() & !self.last.get() & !(1 << thread);
         for loader in 0..self.marks.len() {
-            if hidden & (1 << loader) != 0 {
-                if let Some(mark) = self.marks[loader].get() {
-                    mark.notify_one();
-                }
+            if hidden & (1 << loader) != 0
+                && let Some(mark) = self.marks[loader].get()
+            {
+                mark.notify_one();
             }
         }
     }

@@ -54,10 +54,10 @@ impl Token {
     /// Sets the token, and wakes whoever sleeps on it.
     pub(crate) fn wake(&self) {
         // ORDERING: pairs with the acquiring swap in `take`.
-        if self.word.swap(1, Ordering::Release) == 0 {
-            if let Some(sleeper) = self.sleeper.take() {
-                sleeper.unpark();
-            }
+        if self.word.swap(1, Ordering::Release) == 0
+            && let Some(sleeper) = self.sleeper.take()
+        {
+            sleeper.unpark();
         }
     }
 

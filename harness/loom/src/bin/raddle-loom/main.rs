@@ -105,10 +105,10 @@ fn run(selected: Vec<Scenario>, args: &Args) -> ExitCode {
     }
     let passed = failed.is_empty();
     let results = Results { loom: "0.7.2", passed, outcomes: &outcomes, left_out };
-    if let Some(path) = &args.json {
-        if let Err(error) = write(path, &results) {
-            return refuse(&format!("{} could not be written: {error}", path.display()));
-        }
+    if let Some(path) = &args.json
+        && let Err(error) = write(path, &results)
+    {
+        return refuse(&format!("{} could not be written: {error}", path.display()));
     }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
