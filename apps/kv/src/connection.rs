@@ -314,9 +314,9 @@ fn write_all<P: Platform>(stream: &TcpStream<P>, mut bytes: &[u8]) -> io::Result
 /// that is closed with bytes unread resets the connection, and the client would lose the error
 /// that was meant for it.
 pub fn linger<P: Platform>(stream: &TcpStream<P>) {
-    const LINGER: Duration = Duration::from_secs(1);
+    const LINGER: Duration = Duration::from_secs(3);
     let deadline = P::Clock::now() + LINGER;
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 16 << 10];
     loop {
         let rest = deadline - P::Clock::now();
         if rest.is_zero() || stream.set_read_timeout(Some(rest)).is_err() {
