@@ -3,6 +3,7 @@
 //! Each verb is one file. Exit codes are the same for all: 0 if everything is well, 1 if something
 //! was found or failed, 2 if the command is wrong or cannot run here.
 
+mod bench;
 mod forward;
 mod kv_bench;
 mod source;
@@ -32,6 +33,7 @@ enum Verb {
     Tidy(tidy::Options),
     TestLoom(forward::TestLoom),
     KvBench(kv_bench::Options),
+    Bench(bench::Options),
 }
 
 /// How a verb ended that could run.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Tidy(options) => tidy::run(&options),
         Verb::TestLoom(options) => options.run(),
         Verb::KvBench(options) => kv_bench::run(&options),
+        Verb::Bench(options) => bench::run(&options),
     };
     match verdict {
         Ok(Verdict::Good) => ExitCode::SUCCESS,

@@ -4,13 +4,18 @@
 //! thread would run. A lock of an async library can be waited for by tasks only. Here one lock
 //! serves all three: each way of waiting is a [`Waker`](core::task::Waker) in the same queue.
 //!
-//! | | blocking (fiber or thread) | async | at once | with a limit |
-//! |---|---|---|---|---|
-//! | [`ParkingMutex`] | `lock` | `lock_async` | `try_lock` | `try_lock_for`, `try_lock_until`, `lock_cancellable` |
-//! | [`ParkingRwLock`] | `read`, `write`, `upgradable_read` | `read_async`, … | `try_read`, … | `try_read_for`, …, `read_cancellable`, … |
-//! | [`Condvar`] | `wait`, `wait_while` | `wait_async` | | `wait_for`, `wait_until`, …, `wait_cancellable` |
-//! | [`Semaphore`] | `acquire`, `acquire_many` | `acquire_async`, … | `try_acquire`, … | `try_acquire_for`, …, `acquire_cancellable` |
-//! | [`WaitGroup`] | `wait` | `wait_async` | | `wait_for`, `wait_until`, `wait_cancellable` |
+//! | | blocking: fiber or thread | async | at once |
+//! |---|---|---|---|
+//! | [`ParkingMutex`] | `lock` | `lock_async` | `try_lock` |
+//! | [`ParkingRwLock`] | `read`, `write`, `upgradable_read` | `read_async`, … | `try_read`, … |
+//! | [`Condvar`] | `wait`, `wait_while` | `wait_async` | |
+//! | [`Semaphore`] | `acquire`, `acquire_many` | `acquire_async`, … | `try_acquire`, … |
+//! | [`WaitGroup`] | `wait` | `wait_async` | |
+//!
+//! Each blocking form has one that ends at a deadline (`try_lock_for`, `try_lock_until`,
+//! `wait_for`, …) and one that ends when the calling fiber is cancelled (`lock_cancellable`, …).
+//! The others are not cancellation points. A future may be dropped at any time: it leaves the
+//! queue, and what it was given in that moment goes to the next one.
 //!
 //! ```
 //! use raddle_parking_lot::{ParkingMutex, Semaphore};
@@ -33,9 +38,8 @@
 //!
 //! Names and guards are those of `parking_lot`, and of tokio for the semaphore. There is no
 //! poisoning: a panic unlocks. Nothing allocates: who waits lends the queue a node on its own
-//! stack, or in its future. The blocking forms are not cancellation points, except those whose
-//! names say so. How the queue works is told in the source of `queue`, and each state word is
-//! drawn at the head of its `raw` module.
+//! stack, or in its future. No lock keeps a note of its owner. How the queue works is told in the
+//! source of `queue`, and each state word is drawn at the head of the module that changes it.
 //!
 //! **Architecture Invariant:** nothing here knows a runtime. What suspends a fiber is asked of
 //! [`raddle_platform::suspend`], so the locks work on plain threads as well.

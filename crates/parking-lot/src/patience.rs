@@ -37,12 +37,12 @@ const MAX_YIELDS: u32 = 8;
 /// before each look: a fiber to those of its scheduler, a thread to those that want its processor,
 /// for longer each time.
 ///
-/// There is no busy wait, not even a short one first. A waiter that watches the word takes its cache
-/// line from the owner's processor again and again, and if it succeeds, the next one must take the
-/// line from it; a waiter that goes away lets the owner lock and unlock from its own cache
-/// meanwhile. Yielding also runs a thread that was preempted with the lock. (The bench `locks` shows
-/// it: on two processors a few pauses before the first yield made eight threads half as fast, and
-/// two threads no faster.)
+/// There is no busy wait, not even a short one first. A waiter that watches the word takes its
+/// cache line from the owner's processor again and again, and if it succeeds, the next one must
+/// take the line from it; a waiter that goes away lets the owner lock and unlock from its own cache
+/// meanwhile. Yielding also runs a thread that was preempted with the lock. (The bench `locks`
+/// shows it: on two processors a few pauses before the first yield made eight threads half as
+/// fast, and two threads no faster.)
 pub(crate) fn yield_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
     let in_fiber = suspend::in_fiber::<P>();
     let mut yields = 1;

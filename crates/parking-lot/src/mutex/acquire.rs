@@ -21,7 +21,6 @@ pub(crate) struct Acquire<'a, P: Platform> {
     /// The state of the node while it is linked: WAITING, or MOVED if a condition variable has put
     /// it here.
     linked: u32,
-    starving: bool,
     losses: Losses,
 }
 
@@ -33,7 +32,6 @@ impl<'a, P: Platform> Acquire<'a, P> {
             key: WakerKey::NONE,
             queued: false,
             linked: WAITING,
-            starving: false,
             losses: Losses::NONE,
         }
     }
@@ -46,11 +44,11 @@ impl<'a, P: Platform> Acquire<'a, P> {
         self.key = WakerKey::of(&waker);
         // SAFETY: the node is not linked: it never was, or its verdict has come.
         unsafe { self.node.prepare_again(waker) };
-        self.starving = mine != 0 && self.losses.one_too_many::<P>();
+        let starving = mine != 0 && self.losses.one_too_many::<P>();
         self.queued = false;
         self.linked = WAITING;
         let mut list = self.mutex.lock_queue_or_lock(mine)?;
-        let set = if self.starving { STARVING } else { 0 };
+        let set = if starving { STARVING } else { 0 };
         // SAFETY: QLOCK is held; the node is pinned in `self` and unlinked by `give_up` before it
         // dies. The owner of WAKING is alone in that, and nobody can be STARVING beside it.
         unsafe {
@@ -84,18 +82,18 @@ impl<'a, P: Platform> Acquire<'a, P> {
         }
     }
 
-    /// Runs `change` under QLOCK if the node is linked; clears the flags that it returns. If the
-    /// node is not linked, waits for its verdict, which is about to come, and returns `None`.
-    fn if_linked<R>(&self, change: impl FnOnce(&mut List<P>, &Node<P>) -> (usize, R)) -> Option<R> {
+    /// Runs `change` under QLOCK if the node is linked. If it is not, waits for its verdict, which
+    /// is about to come, and returns `None`.
+    fn if_linked<R>(&self, change: impl FnOnce(&mut List<P>, &Node<P>) -> R) -> Option<R> {
         let mut backoff = Backoff::new();
         loop {
             let state = self.node.place();
             if state == self.linked {
                 let mut list = self.mutex.lock_queue();
                 if self.node.place() == self.linked {
-                    let (clear, result) = change(&mut list, &self.node);
+                    let result = change(&mut list, &self.node);
                     // SAFETY: QLOCK is held, and the list is as `change` left it.
-                    unsafe { self.mutex.settle(list, clear, 0).publish() };
+                    unsafe { self.mutex.settle(list, 0, 0).publish() };
                     return Some(result);
                 }
                 // SAFETY: QLOCK is held, and the list is unchanged.
@@ -121,6 +119,8 @@ impl<'a, P: Platform> Acquire<'a, P> {
     }
 
     fn poll_acquire(&mut self, context: &Context<'_>, patient: bool) -> Poll<()> {
+        // Once a poll: the clone of a waker may have another key than the waker, each time.
+        let mut replaced = false;
         loop {
             let mut mine = 0;
             if self.queued {
@@ -130,9 +130,12 @@ impl<'a, P: Platform> Acquire<'a, P> {
                         return Poll::Ready(());
                     }
                     WOKEN => mine = WAKING,
-                    _ if self.key == WakerKey::of(context.waker()) => return Poll::Pending,
+                    _ if replaced || self.key == WakerKey::of(context.waker()) => {
+                        return Poll::Pending;
+                    }
                     _ => {
                         self.replace_waker(context);
+                        replaced = true;
                         continue;
                     }
                 }
@@ -155,10 +158,9 @@ impl<'a, P: Platform> Acquire<'a, P> {
             return false;
         }
         self.queued = false;
-        // A STARVING waiter is the only one, and takes the flag along.
-        let clear = if self.starving { STARVING } else { 0 };
+        // A STARVING waiter leaves its claim to the next one, who has waited nearly as long.
         // SAFETY: QLOCK is held, and the node linked in this list.
-        let remove = |list: &mut List<P>, node: &Node<P>| (clear, unsafe { list.remove(node) });
+        let remove = |list: &mut List<P>, node: &Node<P>| unsafe { list.remove(node) };
         self.if_linked(remove).is_none() && self.take_verdict()
     }
 

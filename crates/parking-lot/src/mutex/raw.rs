@@ -7,41 +7,45 @@
 //! +-----------------------------------------------+----------+--------+-------+--------+
 //! ```
 //!
-//! | bit      | set                                  | set by                    | cleared by       |
-//! |----------|--------------------------------------|---------------------------|------------------|
-//! | LOCKED   | somebody has the mutex               | whoever takes it; a granter for the first node | the owner |
-//! | QLOCK    | somebody changes the queue           | anybody, if it was clear  | the same         |
-//! | WAKING   | a woken waiter is on its way         | who unlinks it, with QLOCK | that waiter     |
-//! | STARVING | the first node must get the mutex    | that waiter, with QLOCK   | who unlinks it, with QLOCK |
-//! | address  | the queue is not empty               | the holder of QLOCK       | the holder of QLOCK |
+//! | bit      | meaning                        | set by                     | cleared by            |
+//! |----------|--------------------------------|----------------------------|-----------------------|
+//! | LOCKED   | somebody has the mutex         | who takes it; a granter    | the owner             |
+//! | QLOCK    | somebody changes the queue     | anybody, if it was clear   | the same              |
+//! | WAKING   | a woken waiter is on its way   | who unlinks it, with QLOCK | that waiter           |
+//! | STARVING | the first node gets the mutex  | that waiter, with QLOCK    | who unlinks it        |
+//! | address  | the queue is not empty         | the holder of QLOCK        | the holder of QLOCK   |
 //!
-//! | LOCKED | QLOCK | WAKING | STARVING | queue | what it means                                    |
-//! |--------|-------|--------|----------|-------|--------------------------------------------------|
-//! | 0      | 0     | 0      | 0        | empty | free: the only value that the fast path takes    |
-//! | 1      | 0     | 0      | 0        | empty | held: the only value that the fast path releases |
-//! | 1      | 0     | 0      | 0        | some  | held; the owner will wake the first node         |
-//! | 1      | 0     | 1      | 0        | any   | held; the owner need not wake anybody            |
-//! | 0      | 0     | 1      | 0        | any   | free; the woken waiter or a newcomer takes it    |
-//! | 1      | 0     | 0      | 1        | some  | held; the owner will hand it to the first node   |
+//! | LOCKED | QLOCK | WAKING | STARVING | queue | what it means                                     |
+//! |--------|-------|--------|----------|-------|---------------------------------------------------|
+//! | 0      | 0     | 0      | 0        | empty | free: what the fast path takes                    |
+//! | 1      | 0     | 0      | 0        | empty | held: what the fast path releases                 |
+//! | 1      | 0     | 0      | 0        | some  | held; the owner will wake the first node          |
+//! | 1      | 0     | 1      | 0        | any   | held; the owner need not wake anybody             |
+//! | 0      | 0     | 1      | 0        | any   | free; the woken waiter or a newcomer takes it     |
+//! | 1      | 0     | 0      | 1        | some  | held; the owner will hand it to the first node    |
 //! | any    | 1     | any    | any      | any   | the holder of QLOCK will look at LOCKED once more |
-//! | 0      | 0     | 0      | any      | some  | never                                            |
-//! | any    | any   | 1      | 1        | any   | never                                            |
+//! | 0      | 0     | 0      | any      | some  | never                                             |
+//! | any    | any   | 1      | 1        | any   | never                                             |
 //!
 //! # The protocol
 //!
-//! Locking sets LOCKED by compare-exchange, whoever comes (*barging*: a mutex that is always
-//! handed over makes every critical section as long as a wake-up). Who cannot have it yields a
-//! few times, then queues. Unlocking clears LOCKED; if there is a queue and nobody is on its way, the
-//! same compare-exchange takes QLOCK, and [`settle`](RawMutex::settle) unlinks and wakes the first
-//! node. The woken one owns WAKING: until it has decided, further unlockers leave the queue alone,
-//! so that a hot mutex with waiters costs one read-modify-write an unlock and no system call. If
-//! it finds the mutex taken again, it queues in front and gives WAKING back in the same step. A
-//! waiter that has lost so `BOUNDS.barges` times or for `BOUNDS.barge_ns` sets STARVING, which
-//! closes the mutex to newcomers: the next unlocker hands it over. So overtaking is bounded.
+//! Locking sets LOCKED by compare-exchange, whoever comes: this is *barging*, without which every
+//! critical section of a busy mutex would last as long as a wake-up. Who cannot have the mutex
+//! looks a few times more, then queues. Unlocking clears LOCKED; if there is a queue and nobody is
+//! on its way, the same compare-exchange takes QLOCK, and [`settle`](RawMutex::settle) unlinks and
+//! wakes the first node. The woken one owns WAKING: until it has decided, further unlockers leave
+//! the queue alone, so that a hot mutex with waiters costs one read-modify-write an unlock and no
+//! system call. If it finds the mutex taken again, it queues in front and gives WAKING back in the
+//! same step. A waiter that has lost so more than `BOUNDS.barges` times, or for `BOUNDS.barge_ns`,
+//! sets STARVING, which closes the mutex to newcomers: the next unlocker hands it over. So
+//! overtaking is bounded.
 //!
 //! QLOCK never makes an unlocker wait. Whoever holds it clears it by `settle`, whose
 //! compare-exchange fails if LOCKED changed in between and then looks again; so an unlocker that
-//! finds QLOCK set just clears LOCKED and goes.
+//! finds QLOCK set just clears LOCKED and goes. And as clearing LOCKED is its last access unless
+//! it has QLOCK, and nobody leaves the queue while it has, a mutex may be freed by whoever locks
+//! it next (`mutex/freed_right_after`). A subtraction instead of the compare-exchange would be a
+//! little faster, but would have to look at the queue after the mutex was given up.
 //!
 //! # Orderings
 //!
@@ -51,7 +55,7 @@
 //! - Lock acquires, unlock releases: the critical sections. Relaxed on either side, and
 //!   `mutex/exclusion` reports a data race on the value.
 //! - Taking QLOCK acquires, `settle` releases: the links and wakers in the nodes. Relaxed on
-//!   either side, and `mutex/no_lost_wakeup` reports a data race on a node.
+//!   either side, and `mutex/no_lost_wakeup_of_three` reports a data race on a node.
 //! - `settle` also acquires: when it hands the mutex over, the unlocker's critical section must
 //!   reach the waiter through it (`mutex/handover_under_barging`).
 

@@ -29,13 +29,13 @@
 //!
 //! # The state of a node
 //!
-//! | state   | written by                   | under            | the node                          |
-//! |---------|------------------------------|------------------|-----------------------------------|
-//! | WAITING | its owner                    | nothing (unlinked) | is linked, or about to be       |
-//! | LEAVING | who unlinks it               | QLOCK            | belongs to who unlinked it        |
-//! | MOVED   | who links it into a mutex    | the mutex's QLOCK | is linked in the queue of its mutex |
-//! | WOKEN   | who unlinked it              | nothing          | is its owner's; try again         |
-//! | GRANTED | who unlinked it              | nothing          | is its owner's; so is what it waited for |
+//! | state   | written by          | under             | whose the node is, and where              |
+//! |---------|---------------------|-------------------|-------------------------------------------|
+//! | WAITING | its owner           | nothing           | in the list, or about to be               |
+//! | LEAVING | who unlinks it      | QLOCK             | who unlinked it                           |
+//! | MOVED   | who links it anew   | a mutex's QLOCK   | in the list of that mutex                 |
+//! | WOKEN   | who unlinked it     | nothing           | its owner's, who tries again              |
+//! | GRANTED | who unlinked it     | nothing           | its owner's, as is what it waited for     |
 //!
 //! MOVED exists for condition variables only. There is one protocol for threads, fibers and
 //! futures: all three are a [`Waker`](core::task::Waker) here.

@@ -82,20 +82,12 @@ pub(super) struct Acquire<'a, P: Platform> {
     /// Its node is the one in the queue as well: a waiter is not in both places.
     drain: Drain<'a, P>,
     stage: Stage,
-    starving: bool,
     losses: Losses,
 }
 
 impl<'a, P: Platform> Acquire<'a, P> {
     pub(super) fn new(lock: &'a RawRwLock<P>, mode: Mode) -> Self {
-        Self {
-            lock,
-            mode,
-            drain: Drain::new(lock),
-            stage: Stage::Idle,
-            starving: false,
-            losses: Losses::NONE,
-        }
+        Self { lock, mode, drain: Drain::new(lock), stage: Stage::Idle, losses: Losses::NONE }
     }
 
     fn node(&self) -> &Node<P> {
@@ -118,10 +110,10 @@ impl<'a, P: Platform> Acquire<'a, P> {
         self.drain.key = WakerKey::of(&waker);
         // SAFETY: the node is not linked: it never was, or its verdict has come.
         unsafe { self.node().prepare(waker, self.mode as usize) };
-        self.starving = mine != 0 && self.losses.one_too_many::<P>();
+        let starving = mine != 0 && self.losses.one_too_many::<P>();
         self.stage = Stage::Idle;
         let mut list = self.lock.lock_queue_or_take(self.mode, mine)?;
-        let set = if self.starving { STARVING } else { 0 };
+        let set = if starving { STARVING } else { 0 };
         // SAFETY: QLOCK is held; the node is pinned in `self` and unlinked by `give_up` before it
         // dies. The owner of WAKING is alone in that, and nobody can be STARVING beside it.
         unsafe {
@@ -136,20 +128,15 @@ impl<'a, P: Platform> Acquire<'a, P> {
         Some(())
     }
 
-    /// Runs `change` under QLOCK if the node is linked; clears the flags that it returns. If the
-    /// node is not linked, waits for its verdict, which is about to come, and returns `None`.
-    fn if_linked<R>(&self, change: impl FnOnce(&mut List<P>, &Node<P>) -> (usize, R)) -> Option<R> {
+    /// Runs `change` under QLOCK if the node is linked. If it is not, waits for its verdict, which
+    /// is about to come, and returns `None`.
+    fn if_linked<R>(&self, change: impl FnOnce(&mut List<P>, &Node<P>) -> R) -> Option<R> {
         if self.node().place() == WAITING {
             let mut list = self.lock.lock_queue();
             let linked = self.node().place() == WAITING;
-            let (clear, result) = if linked {
-                let (clear, result) = change(&mut list, self.node());
-                (clear, Some(result))
-            } else {
-                (0, None)
-            };
+            let result = linked.then(|| change(&mut list, self.node()));
             // SAFETY: QLOCK is held, and the list is as `change` left it.
-            unsafe { self.lock.settle(list, clear, 0).publish() };
+            unsafe { self.lock.settle(list, 0, 0).publish() };
             if linked {
                 return result;
             }
@@ -170,6 +157,8 @@ impl<'a, P: Platform> Acquire<'a, P> {
     }
 
     fn poll_acquire(&mut self, context: &Context<'_>, patient: bool) -> Poll<()> {
+        // Once a poll: the clone of a waker may have another key than the waker, each time.
+        let mut replaced = false;
         loop {
             let mut mine = 0;
             match self.stage {
@@ -189,9 +178,12 @@ impl<'a, P: Platform> Acquire<'a, P> {
                         continue;
                     }
                     WOKEN => mine = WAKING,
-                    _ if self.drain.key == WakerKey::of(context.waker()) => return Poll::Pending,
+                    _ if replaced || self.drain.key == WakerKey::of(context.waker()) => {
+                        return Poll::Pending;
+                    }
                     _ => {
                         self.replace_waker(context);
+                        replaced = true;
                         continue;
                     }
                 },
@@ -219,11 +211,9 @@ impl<'a, P: Platform> Acquire<'a, P> {
             Stage::Idle => false,
             Stage::Claimed => self.give_up_claim(),
             Stage::Queued => {
-                // A STARVING waiter is the only one, and takes the flag along.
-                let clear = if self.starving { STARVING } else { 0 };
+                // A STARVING waiter leaves its claim to the next one, who has waited nearly as long.
                 // SAFETY: QLOCK is held, and the node linked in this list.
-                let remove =
-                    |list: &mut List<P>, node: &Node<P>| (clear, unsafe { list.remove(node) });
+                let remove = |list: &mut List<P>, node: &Node<P>| unsafe { list.remove(node) };
                 self.if_linked(remove).is_none() && self.take_verdict()
             }
         }

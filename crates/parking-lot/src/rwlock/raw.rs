@@ -7,16 +7,16 @@
 //! +---------------------+----------+--------+--------+-------+-------+------------+--------+
 //! ```
 //!
-//! | bit        | set                                    | set by                    | cleared by       |
-//! |------------|----------------------------------------|---------------------------|------------------|
-//! | WRITER     | a writer has the lock, or has claimed it and waits for the readers to leave | whoever takes it; a granter for the first node | that writer |
-//! | UPGRADABLE | an upgradable reader has the lock      | as WRITER                 | that reader      |
-//! | DRAIN      | the last reader must tell the writer   | the writer                | the writer       |
-//! | QLOCK      | somebody changes the queue             | anybody, if it was clear  | the same         |
-//! | PARKED     | the queue is not empty                 | the holder of QLOCK       | the holder of QLOCK |
-//! | WAKING     | a woken waiter is on its way           | the holder of QLOCK       | that waiter      |
-//! | STARVING   | the first node must be let in          | that waiter, with QLOCK   | who unlinks it, with QLOCK |
-//! | readers    | they read                              | each; a granter for nodes | each             |
+//! | bit        | meaning                           | set by                   | cleared by          |
+//! |------------|-----------------------------------|--------------------------|---------------------|
+//! | WRITER     | a writer has the lock, or a claim | that writer; a granter   | that writer         |
+//! | UPGRADABLE | an upgradable reader has the lock | that reader; a granter   | that reader         |
+//! | DRAIN      | the last reader tells the writer  | that writer              | that writer         |
+//! | QLOCK      | somebody changes the queue        | anybody, if it was clear | the same            |
+//! | PARKED     | the queue is not empty            | the holder of QLOCK      | the holder of QLOCK |
+//! | WAKING     | a woken waiter is on its way      | the holder of QLOCK      | that waiter         |
+//! | STARVING   | the first node must be let in     | that waiter, with QLOCK  | who unlinks it      |
+//! | readers    | so many read                      | each reader; a granter   | each reader         |
 //!
 //! | WRITER | UPGRADABLE | DRAIN | readers | who is inside                     | who may come in          |
 //! |--------|------------|-------|---------|-----------------------------------|--------------------------|

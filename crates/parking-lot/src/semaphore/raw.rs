@@ -7,18 +7,20 @@
 //! +----------------------------------+---------+-------+
 //! ```
 //!
-//! | bit     | set                           | set by                     | cleared by                 |
-//! |---------|-------------------------------|----------------------------|----------------------------|
-//! | QLOCK   | somebody changes the queue    | anybody, if it was clear   | the same                   |
-//! | WAITERS | the queue is not empty        | the holder of QLOCK        | the holder of QLOCK        |
-//! | permits | free                          | added by anybody           | taken by anybody if both bits are clear, else by the holder of QLOCK |
+//! | bit     | meaning                    | set by                   | cleared by               |
+//! |---------|----------------------------|--------------------------|--------------------------|
+//! | QLOCK   | somebody changes the queue | anybody, if it was clear | the same                 |
+//! | WAITERS | the queue is not empty     | the holder of QLOCK      | the holder of QLOCK      |
+//! | permits | nobody has them            | anybody                  | see below                |
 //!
-//! | QLOCK | WAITERS | permits            | what it means                                        |
-//! |-------|---------|--------------------|------------------------------------------------------|
-//! | 0     | 0       | any                | newcomers take what they want if it is there         |
-//! | 0     | 1       | fewer than the first in the queue wants | newcomers queue                 |
-//! | 0     | 1       | enough for the first | never                                              |
-//! | 1     | any     | any                | the holder of QLOCK will look at the permits once more |
+//! Permits are taken by anybody while both bits are clear, else by the holder of QLOCK only.
+//!
+//! | QLOCK | WAITERS | permits          | what it means                                          |
+//! |-------|---------|------------------|--------------------------------------------------------|
+//! | 0     | 0       | any              | newcomers take what they want if it is there           |
+//! | 0     | 1       | too few for the first | newcomers queue                                   |
+//! | 0     | 1       | enough for it    | never                                                  |
+//! | 1     | any     | any              | the holder of QLOCK will look at the permits once more |
 //!
 //! # The protocol
 //!

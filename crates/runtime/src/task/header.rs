@@ -50,6 +50,9 @@ pub(crate) struct Links<P: Platform> {
 pub(crate) struct Header<P: Platform> {
     pub(crate) state: State<P>,
     pub(crate) vtable: &'static Vtable<P>,
+    /// That of all wakers of this task. Kept here because the address of a promoted constant may
+    /// differ from one use to the next, and `Waker::will_wake` compares addresses.
+    pub(crate) waker_vtable: &'static RawWakerVTable,
     /// The link of the one queue that the task stands in; belongs to whoever owns the entry.
     pub(crate) next: RaceCell<*mut Header<P>, P>,
     /// The worker that alone may run it, or [`ANYWHERE`]. Written by the worker that first runs a
@@ -131,7 +134,8 @@ impl<P: Platform> TaskRef<P> {
 
     /// A waker that owns this reference.
     pub(crate) fn into_waker(self) -> Waker {
-        let raw = RawWaker::new(ManuallyDrop::new(self).0.as_ptr().cast(), waker_vtable::<P>());
+        let vtable = self.header().waker_vtable;
+        let raw = RawWaker::new(ManuallyDrop::new(self).0.as_ptr().cast(), vtable);
         // SAFETY: the vtable's functions keep the contract of `RawWaker`: the data is a counted
         // pointer to a task, and tasks may be woken from any thread.
         unsafe { Waker::from_raw(raw) }
@@ -161,12 +165,14 @@ impl<P: Platform> Drop for TaskRef<P> {
 pub(crate) unsafe fn borrowed_waker<P: Platform>(
     header: NonNull<Header<P>>,
 ) -> ManuallyDrop<Waker> {
-    let raw = RawWaker::new(header.as_ptr().cast(), waker_vtable::<P>());
+    // SAFETY: the task is alive, by the caller's promise.
+    let vtable = unsafe { header.as_ref() }.waker_vtable;
+    let raw = RawWaker::new(header.as_ptr().cast(), vtable);
     // SAFETY: as in `into_waker`; the reference that the waker would release is never released.
     ManuallyDrop::new(unsafe { Waker::from_raw(raw) })
 }
 
-fn waker_vtable<P: Platform>() -> &'static RawWakerVTable {
+pub(super) fn waker_vtable<P: Platform>() -> &'static RawWakerVTable {
     &const { RawWakerVTable::new(clone_waker::<P>, wake::<P>, wake_by_ref::<P>, drop_waker::<P>) }
 }
 
@@ -183,7 +189,7 @@ unsafe fn clone_waker<P: Platform>(data: *const ()) -> RawWaker {
     // SAFETY: the data is a task waker's.
     let task = unsafe { borrow::<P>(data) };
     task.header().state.acquire_reference();
-    RawWaker::new(data, waker_vtable::<P>())
+    RawWaker::new(data, task.header().waker_vtable)
 }
 
 /// # Safety

@@ -36,6 +36,7 @@ fn new_header<P: Platform>(
     Header {
         state: State::new(),
         vtable,
+        waker_vtable: header::waker_vtable::<P>(),
         next: RaceCell::new_in(core::ptr::null_mut()),
         home: RaceCell::new_in(home),
         shared,
