@@ -373,13 +373,15 @@ impl<'a, P: Platform> Waiting<'a, P> {
 
     fn poll_notified(&mut self, context: &mut Context<'_>, patient: bool) -> Poll<()> {
         if self.stage == Stage::Queued {
-            if self.acquire.node.verdict() >= WOKEN {
-                self.stage = Stage::Notified;
-            } else if self.key == WakerKey::of(context.waker()) {
-                return Poll::Pending;
-            } else {
+            if self.acquire.node.verdict() < WOKEN && self.key != WakerKey::of(context.waker()) {
                 self.replace_waker(context);
             }
+            // The key may still differ (a waker's clone need not look like it): the verdict alone
+            // says whether to go on.
+            if self.acquire.node.verdict() < WOKEN {
+                return Poll::Pending;
+            }
+            self.stage = Stage::Notified;
         }
         // SAFETY: the node is pinned as the caller's `self` is.
         let acquire = unsafe { Pin::new_unchecked(&mut self.acquire) };

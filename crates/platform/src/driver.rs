@@ -186,6 +186,11 @@ pub trait Driver: Sized + 'static {
     #[track_caller]
     fn wait(&mut self, deadline: Option<Instant>, completions: &mut Vec<Completion>);
 
+    /// Cancels all operations and blocks until each has completed: before the driver is dropped,
+    /// which would do the same and throw the completions away.
+    #[track_caller]
+    fn end(&mut self, completions: &mut Vec<Completion>);
+
     /// Operations submitted and not yet completed.
     fn in_flight(&self) -> usize;
 

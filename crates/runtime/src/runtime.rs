@@ -11,7 +11,7 @@ use raddle_ownership::Arc;
 use raddle_parking_lot::WaitGroup;
 use raddle_platform::driver::{Config, Kind};
 use raddle_platform::native::stack;
-use raddle_platform::{Clock, Native, Platform, Threads, suspend};
+use raddle_platform::{Clock, Native, Parker, Platform, Threads, suspend};
 
 use crate::handle::Handle;
 use crate::scheduler::{Shared, Worker};
@@ -184,6 +184,15 @@ fn work<P: Platform>(shared: Arc<Shared<P>, P>, index: usize, boot: &Boot<P>) {
         Ok(worker) => {
             boot.starting.done();
             worker.run();
+            if !worker.has_no_fibers() {
+                // Fibers that were left behind may have lent out this thread's thread-locals:
+                // its end would free them.
+                core::mem::forget(worker);
+                boot.running.done();
+                loop {
+                    P::Parker::park();
+                }
+            }
         }
         Err(error) => {
             *boot.failure.lock() = Some(error);
@@ -290,15 +299,15 @@ impl<P: Platform> Runtime<P> {
     }
 
     fn end(&self, timeout: Duration) -> Result<(), ShutdownError> {
-        let threads = self.threads.take();
-        if threads.is_empty() {
-            return Ok(());
-        }
         let shared = &self.handle.shared;
         assert!(
             Worker::<P>::current_of(shared).is_none(),
             "a runtime cannot be shut down by one of its own tasks"
         );
+        let threads = self.threads.take();
+        if threads.is_empty() {
+            return Ok(());
+        }
         let deadline = P::Clock::now() + timeout;
         shared.begin_shutdown();
         let mut ended = self.boot.running.wait_until(deadline);
@@ -311,7 +320,7 @@ impl<P: Platform> Runtime<P> {
             self.boot.running.wait();
             ended = true;
         }
-        if ended {
+        if ended && shared.registry.is_empty() {
             for thread in threads {
                 // A worker catches what its tasks panic with; its own panic is a bug, and has been
                 // printed by the panic hook.
@@ -331,6 +340,12 @@ impl<P: Platform> Runtime<P> {
 
 impl<P: Platform> Drop for Runtime<P> {
     fn drop(&mut self) {
+        if Worker::<P>::current_of(&self.handle.shared).is_some() {
+            // It cannot wait for itself: the workers end on their own, after their last task.
+            self.handle.shared.begin_shutdown();
+            core::mem::forget(self.handle.clone());
+            return;
+        }
         // Nobody is left to hear of tasks that do not end; they are leaked, not lost silently.
         if let Err(error) = self.end(SHUTDOWN_ON_DROP) {
             eprintln!("raddle: the runtime was dropped: {error}");

@@ -305,3 +305,23 @@ fn poll_is_part_of_the_future_contract() {
         assert!(matches!(read.as_mut().poll(&mut context), Poll::Ready(Ok(1))));
     });
 }
+
+#[test]
+fn a_shutdown_closes_what_futures_waited_for() {
+    for kind in [Kind::Uring, Kind::Epoll] {
+        let Ok(runtime): io::Result<Runtime> = Builder::new().workers(1).driver(kind).build()
+        else {
+            println!("left out: the kernel refuses {kind:?}");
+            continue;
+        };
+        let listener = TcpListener::<Native>::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let waiting = runtime.spawn_async(async move { listener.accept_async().await.is_ok() });
+        // Both sides of the race are right: the future waits already, or was never polled.
+        runtime.run(yield_now::<Native>).expect("no panic");
+        assert_eq!(runtime.shutdown(Duration::from_secs(30)), Ok(()));
+        assert!(waiting.join().is_err(), "it was cancelled");
+        // A listener that is still there would refuse the address.
+        TcpListener::<Native>::bind(address).expect("the port is free again");
+    }
+}

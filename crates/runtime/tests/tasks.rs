@@ -240,3 +240,64 @@ fn futures_move_between_workers() {
     }
     assert!(seen.lock().expect("no panic").len() > 1, "nothing was ever stolen");
 }
+
+#[test]
+fn two_futures_that_wake_each_other_starve_nobody() {
+    let runtime = runtime(1);
+    let stop = Arc::new(AtomicUsize::new(0));
+    let (ping, pong) = (
+        Arc::new(raddle_parking_lot::Semaphore::new(0)),
+        Arc::new(raddle_parking_lot::Semaphore::new(0)),
+    );
+    let player = |mine: &Arc<raddle_parking_lot::Semaphore>,
+                  theirs: &Arc<raddle_parking_lot::Semaphore>| {
+        let (mine, theirs, stop) = (mine.clone(), theirs.clone(), stop.clone());
+        runtime.spawn_async(async move {
+            while stop.load(Ordering::Relaxed) == 0 {
+                theirs.add_permits(1);
+                mine.acquire_async().await.forget();
+            }
+            theirs.add_permits(1);
+        })
+    };
+    let players = [player(&ping, &pong), player(&pong, &ping)];
+    let stopper = stop.clone();
+    // Yields, and so stands in the list of started fibers while the two stand in the ring.
+    let fiber = runtime.spawn(move || {
+        for _ in 0..100 {
+            yield_now::<Native>();
+        }
+        stopper.store(1, Ordering::Relaxed);
+    });
+    fiber.join().expect("it gets its turns");
+    for player in players {
+        player.join().expect("no panic");
+    }
+}
+
+#[test]
+fn what_a_fiber_owned_is_destroyed_where_waiting_parks_the_fiber() {
+    struct Locks(Arc<raddle_parking_lot::ParkingMutex<u32>>);
+    impl Drop for Locks {
+        fn drop(&mut self) {
+            *self.0.lock() += 1;
+        }
+    }
+    let runtime = runtime(1);
+    let mutex = Arc::new(raddle_parking_lot::ParkingMutex::new(0));
+    let (held, guard_of) = (Arc::new(AtomicUsize::new(0)), mutex.clone());
+    let (seen, cancelled, result) = (held.clone(), Locks(mutex.clone()), Locks(mutex.clone()));
+    let holder = runtime.spawn(move || {
+        let _guard = guard_of.lock();
+        held.store(1, Ordering::SeqCst);
+        // Both end while this fiber, of the same worker, holds the mutex and sleeps.
+        let never_run = spawn::<Native, _, _>(move || drop(cancelled));
+        never_run.cancel();
+        drop(spawn::<Native, _, _>(move || result));
+        sleep::<Native>(Duration::from_millis(2)).expect("not cancelled");
+    });
+    holder.join().expect("no panic");
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+    drop(runtime);
+    assert_eq!(*mutex.lock(), 2);
+}

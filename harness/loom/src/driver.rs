@@ -92,6 +92,10 @@ impl Driver for LoomDriver {
         step.end(Effect::Value(u64::from(woken)));
     }
 
+    fn end(&mut self, completions: &mut Vec<Completion>) {
+        self.tick(completions);
+    }
+
     fn in_flight(&self) -> usize {
         self.refused.len()
     }

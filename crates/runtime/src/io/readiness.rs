@@ -61,7 +61,11 @@ impl<P: Platform> Drop for Socket<P> {
 /// token may name a younger one: that completes early, its future tries again, nothing is lost.
 fn cancel<P: Platform>(shared: &Shared<P>, worker: usize, token: Token) {
     match Worker::<P>::current_of(shared) {
-        Some(current) if current.index == worker => current.cancel(token),
+        Some(current) if current.index == worker => {
+            // Its submission may still wait among the commands.
+            current.obey();
+            current.cancel(token);
+        }
         _ => shared.command(worker, Command::Cancel(token)),
     }
 }
@@ -155,23 +159,24 @@ impl<P: Platform> Future for Readiness<'_, P> {
             self.operation = Some(operation);
             return Poll::Pending;
         };
+        // Cloned before the lock: a waker is foreign code.
+        let waker = context.waker().clone();
         let mut state = operation.state.lock();
         let Some(result) = state.result else {
-            let before = state.waker.replace(context.waker().clone());
+            let before = state.waker.replace(waker);
             drop(state);
             drop(before);
             return Poll::Pending;
         };
         let completion = Completion { token: Token(0), result };
         drop(state);
+        if completion.is_cancelled() {
+            // Its token was mistaken for an older one's: wait again.
+            self.operation = Some(self.begin(waker)?);
+            return Poll::Pending;
+        }
         self.operation = None;
-        // An early end (its token was mistaken for an older one's) is as good as readiness: the
-        // caller tries, and waits again.
-        Poll::Ready(if completion.is_cancelled() {
-            Ok(())
-        } else {
-            completion.into_result().map(drop)
-        })
+        Poll::Ready(completion.into_result().map(drop))
     }
 }
 

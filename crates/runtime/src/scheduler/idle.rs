@@ -75,20 +75,33 @@ impl<P: Platform> Idle<P> {
         // ORDERING: pairs with the fences in `stop_searching` and `fall_asleep`: see the head of
         // this file.
         P::fence(Ordering::SeqCst);
-        if self.searching.load(Ordering::Relaxed) != 0 || self.asleep.load(Ordering::Relaxed) == 0 {
-            return None;
+        while self.searching.load(Ordering::Relaxed) == 0
+            && self.asleep.load(Ordering::Relaxed) != 0
+        {
+            let exchanged =
+                self.searching.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed);
+            if exchanged.is_err() {
+                return None;
+            }
+            if let Some(worker) = self.take_sleeper() {
+                return Some(worker);
+            }
+            // Whoever added work since the exchange relied on a searcher that there is not: look
+            // again whether somebody sleeps.
+            // ORDERING: acquire and release as in `stop_searching`.
+            self.searching.fetch_sub(1, Ordering::AcqRel);
+            // ORDERING: pairs with the fences in `fall_asleep` and of others in this function.
+            P::fence(Ordering::SeqCst);
+            P::retry("wake for work");
         }
-        let begun =
-            self.searching.compare_exchange(0, 1, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if !begun {
-            return None;
-        }
+        None
+    }
+
+    /// Takes a sleeper out of the list, to be notified by the caller, who has counted it as
+    /// searching.
+    fn take_sleeper(&self) -> Option<usize> {
         let mut sleepers = self.sleepers.lock();
-        let Some(worker) = sleepers.pop() else {
-            drop(sleepers);
-            self.searching.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        };
+        let worker = sleepers.pop()?;
         self.asleep.store(sleepers.len(), Ordering::Relaxed);
         drop(sleepers);
         // The worker may have woken meanwhile, and even sleep again: the caller notifies it in any
@@ -110,7 +123,9 @@ impl<P: Platform> Idle<P> {
     /// A searcher stops. Returns whether it was the last: if it found work, it should wake the
     /// next; if not, it must look through all queues once more.
     pub(crate) fn stop_searching(&self) -> bool {
-        let before = self.searching.fetch_sub(1, Ordering::Relaxed);
+        // ORDERING: release orders what this searcher queued (a stolen batch) before its count
+        // goes; acquire lets the last one, in its look through all queues, see what the others did.
+        let before = self.searching.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before > 0, "who stops had begun");
         // ORDERING: pairs with the fence in `sleeper_for_work`: see the head of this file.
         P::fence(Ordering::SeqCst);

@@ -31,8 +31,12 @@ pub(crate) struct Worker<P: Platform> {
     lifo_runs: Cell<u32>,
     /// Runnable tasks that only this worker may run.
     local: RefCell<Linked<P>>,
+    /// Whose turn it is when both the ring and the local list have tasks.
+    ring_first: Cell<bool>,
     /// Counts turns of the run loop.
     ticks: Cell<u32>,
+    /// Fibers that have this worker's stacks.
+    started_fibers: Cell<usize>,
     /// Whether a task runs now, so that whom it wakes goes to the LIFO slot.
     in_task: Cell<bool>,
     /// The fiber that runs now; null inside a future and between tasks.
@@ -61,7 +65,9 @@ impl<P: Platform> Worker<P> {
             lifo: Cell::new(core::ptr::null_mut()),
             lifo_runs: Cell::new(0),
             local: RefCell::new(Linked::new()),
+            ring_first: Cell::new(false),
             ticks: Cell::new(0),
+            started_fibers: Cell::new(0),
             in_task: Cell::new(false),
             fiber: Cell::new(core::ptr::null_mut()),
             driver: RefCell::new(driver),
@@ -101,12 +107,17 @@ impl<P: Platform> Worker<P> {
         let before = unsafe { suspend::install::<P>(&installed) };
         let this = core::ptr::from_ref(self).cast_mut().cast();
         let outer = P::Threads::set_slot(SlotKey::Worker, this);
+        let unwinding = AbortOnUnwind;
         while !self.shared.stopped.load(Ordering::Relaxed) {
             match self.next_task() {
                 Some(task) => self.run_task(task),
                 None => self.idle(),
             }
         }
+        // What was cancelled at the very end still gets its completion, and gives up its socket.
+        self.obey();
+        self.with_completions(|completions| self.driver.borrow_mut().end(completions));
+        core::mem::forget(unwinding);
         P::Threads::set_slot(SlotKey::Worker, outer);
         // SAFETY: the suspender before is still what it was.
         unsafe { suspend::install::<P>(before) };
@@ -154,7 +165,11 @@ impl<P: Platform> Worker<P> {
         if !self.remote().inbox.is_empty() {
             self.local.borrow_mut().append(self.remote().inbox.drain());
         }
-        let queued = if tick.is_multiple_of(2) {
+        // In turn by the picks themselves: by ticks, a regular pattern of LIFO runs would always
+        // meet the same turn, and the other queue would starve.
+        let ring_first = self.ring_first.get();
+        self.ring_first.set(!ring_first);
+        let queued = if ring_first {
             self.pop_ring().or_else(|| self.local.borrow_mut().pop_front())
         } else {
             self.local.borrow_mut().pop_front().or_else(|| self.pop_ring())
@@ -240,7 +255,7 @@ impl<P: Platform> Worker<P> {
     }
 
     /// Does what other threads asked for.
-    fn obey(&self) {
+    pub(crate) fn obey(&self) {
         let remote = self.remote();
         if !remote.commanded.load(Ordering::Relaxed) {
             return;
@@ -284,10 +299,13 @@ impl<P: Platform> Worker<P> {
         let counted = idle.wake_up(self.index);
         self.obey();
         self.fire_timers();
-        if !self.has_work() {
-            self.steal();
-        }
-        if counted && idle.stop_searching() && self.has_work() {
+        let stolen = !self.has_work() && self.steal();
+        if counted {
+            if idle.stop_searching() && self.has_work() {
+                self.wake_for_work();
+            }
+        } else if stolen {
+            // While it was copied, the batch was in no ring: another's last look may have missed it.
             self.wake_for_work();
         }
         self.stop_after_the_last();
@@ -377,11 +395,19 @@ impl<P: Platform> Worker<P> {
     }
 
     pub(crate) fn take_stack(&self, size: usize) -> io::Result<FiberStack> {
-        self.stacks.borrow_mut().take(size)
+        let stack = self.stacks.borrow_mut().take(size)?;
+        self.started_fibers.set(self.started_fibers.get() + 1);
+        Ok(stack)
     }
 
     pub(crate) fn give_stack(&self, stack: FiberStack) {
+        self.started_fibers.set(self.started_fibers.get() - 1);
         self.stacks.borrow_mut().give(stack);
+    }
+
+    /// Whether no started fiber is left on this worker.
+    pub(crate) fn has_no_fibers(&self) -> bool {
+        self.started_fibers.get() == 0
     }
 
     /// The next thing is a switch to this fiber.
@@ -424,6 +450,16 @@ impl<P: Platform> Worker<P> {
         P::event(&Event::Yielded { task: fiber.id });
         self.suspend(fiber, Switch::Yield);
         true
+    }
+}
+
+/// A panic that gets as far as the run loop (a foreign waker's, say) would leave fibers without
+/// their worker and slots that point to dead frames.
+struct AbortOnUnwind;
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        panic!("a waker or a destructor panicked in a worker, outside every task");
     }
 }
 

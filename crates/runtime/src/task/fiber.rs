@@ -157,12 +157,13 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
             self.body.with_mut(Option::take)
         };
         let Some(body) = body else { unreachable!("a fiber begins once") };
-        if cancelled {
-            // Dropping may run the user's code, which may panic.
-            catch::<P, _>(|| drop(body))?;
-            return Err(JoinError::Cancelled);
-        }
-        let stack = worker.take_stack(self.stack_size).map_err(JoinError::NoStack)?;
+        let stack = match worker.take_stack(self.stack_size) {
+            Ok(stack) => stack,
+            Err(error) => {
+                catch::<P, _>(|| drop(body))?;
+                return Err(JoinError::NoStack(error));
+            }
+        };
         // SAFETY: the name lives in the task, which outlives its stack's use.
         unsafe { stack.set_label(self.header.id, self.header.name.as_deref()) };
         self.context.set(Some(P::Context::create()));
@@ -171,9 +172,19 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
             // SAFETY: the task outlives its coroutine, which runs on its home worker only.
             let task = unsafe { Self::of(header) };
             task.header.yielder.set(core::ptr::from_ref(yielder).cast());
-            let output = catch::<P, _>(body);
-            // SAFETY: the output is the running task's until DONE.
-            unsafe { task.output.with_mut(|place| *place = Some(output)) };
+            // What is destroyed is destroyed on this stack, where a destructor that waits parks the
+            // fiber; on the worker's own stack it would block the worker.
+            let output = match cancelled {
+                false => catch::<P, _>(body),
+                true => catch::<P, _>(|| drop(body)).and(Err(JoinError::Cancelled)),
+            };
+            if task.header.state.is_wanted() {
+                // SAFETY: the output is the running task's until DONE.
+                unsafe { task.output.with_mut(|place| *place = Some(output)) };
+            } else {
+                // A payload may panic in its destructor again.
+                core::mem::forget(catch::<P, _>(|| drop(output)));
+            }
             worker_context::<P>();
         };
         // SAFETY: the closure may borrow for less than `'static`, but whoever spawned it promised

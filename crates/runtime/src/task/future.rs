@@ -122,7 +122,13 @@ impl<F: Future, P: Platform> FutureTask<F, P> {
             // even if a destructor panics, so nothing is dropped twice.
             unsafe { *stage = Stage::Empty };
         });
-        dropped.and(output)
+        match dropped {
+            Ok(()) => output,
+            Err(error) => {
+                core::mem::forget(catch::<P, _>(|| drop(output)));
+                Err(error)
+            }
+        }
     }
 
     /// See [`Vtable::reject`].

@@ -70,14 +70,20 @@ unsafe fn publish_end<P: Platform>(header: NonNull<Header<P>>) {
     P::event(&Event::Completed { task: task.id });
     let before = task.state.finish();
     if before & JOIN_INTEREST == 0 {
-        // SAFETY: the handle is gone, so the output is the caller's. Its destructors are the
-        // user's code: their panic ends here, as nobody is left to hear of it.
-        let _ = output::catch::<P, _>(|| unsafe { (task.vtable.drop_output)(header) });
+        // SAFETY: the handle is gone, so the output and the waker's place are the caller's. Their
+        // destructors are the user's code: its panic ends here, as nobody is left to hear of it.
+        let dropped = output::catch::<P, _>(|| unsafe {
+            drop(task.join_waker.with_mut(Option::take));
+            (task.vtable.drop_output)(header);
+        });
+        // A payload may panic in its destructor again.
+        core::mem::forget(dropped);
     } else if before & JOIN_WAKER != 0 {
         // SAFETY: JOIN_WAKER was set when DONE was, so the place is the caller's.
         let waker = unsafe { task.join_waker.with_mut(Option::take) };
         if let Some(waker) = waker {
-            waker.wake();
+            // Foreign code, if somebody else's executor polls the handle.
+            core::mem::forget(output::catch::<P, _>(|| waker.wake()));
         }
     }
 }

@@ -104,6 +104,11 @@ impl<P: Platform> State<P> {
         self.0.load(Ordering::Relaxed) & CANCELLED != 0
     }
 
+    /// Whether the join handle is there. Once it is not, it never is again.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & JOIN_INTEREST != 0
+    }
+
     /// Whether the output is there.
     pub(crate) fn is_done(&self) -> bool {
         // ORDERING: pairs with the release of `finish`.

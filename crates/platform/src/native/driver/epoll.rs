@@ -199,6 +199,14 @@ impl Epoll {
         }
     }
 
+    pub(super) fn end(&mut self, completions: &mut Vec<Completion>) {
+        let tokens: Vec<u64> = self.waiting.keys().copied().collect();
+        for token in tokens {
+            self.cancel(Token(token));
+        }
+        completions.append(&mut self.ready);
+    }
+
     #[inline]
     pub(super) fn tick(&mut self, completions: &mut Vec<Completion>) {
         if !self.waiting.is_empty() {

@@ -113,6 +113,13 @@ impl Driver for NativeDriver {
         }
     }
 
+    fn end(&mut self, completions: &mut Vec<Completion>) {
+        match &mut self.0 {
+            Backend::Uring(uring) => uring.end(completions),
+            Backend::Epoll(epoll) => epoll.end(completions),
+        }
+    }
+
     fn in_flight(&self) -> usize {
         match &self.0 {
             Backend::Uring(uring) => uring.in_flight(),

@@ -312,15 +312,14 @@ impl Uring {
 
     /// Returns when the kernel has given back all memory. A cancel misses an operation that is just
     /// being completed; then its completion comes by itself.
-    fn end_everything(&mut self) {
-        let mut completions = Vec::new();
+    pub(super) fn end(&mut self, completions: &mut Vec<Completion>) {
         self.cancel_everything();
-        self.tick(&mut completions);
+        self.tick(completions);
         while self.in_flight > 0 {
             let again = NativeClock::now() + DROP_PATIENCE;
             while self.in_flight > 0 && NativeClock::now() < again {
                 self.enter(1, Some(again - NativeClock::now()), EnterFlags::GETEVENTS);
-                self.drain(&mut completions);
+                self.drain(completions);
             }
             self.cancel_everything();
         }
@@ -335,7 +334,7 @@ impl Uring {
 
 impl Drop for Uring {
     fn drop(&mut self) {
-        self.end_everything();
+        self.end(&mut Vec::new());
     }
 }
 
