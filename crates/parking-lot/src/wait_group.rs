@@ -25,9 +25,10 @@
 //! Any number of waiters may queue. The `done` that brings the count to zero while somebody waits
 //! takes QLOCK in the same step (or leaves the work to whoever has it), and
 //! [`settle`](WaitGroup::settle) unlinks and grants all. Somebody who comes to wait while that
-//! goes on sees a count of zero *and QLOCK*, and must not pass: the caller may free the group when
-//! its wait returns, and the other side is not finished with it. So it passes only when the whole
-//! word is zero, which the last access of `done` or `settle` makes it.
+//! goes on sees a count of zero *and QLOCK*, and does not pass: a caller may free the group when
+//! its wait returns, and somebody is still busy with it. It passes only when the whole word is
+//! zero. The last access of `done`, or of its `settle`, makes it so; whoever was queued until then
+//! learns of it afterwards (`wait_group/freed_right_after`).
 //!
 //! # Orderings
 //!

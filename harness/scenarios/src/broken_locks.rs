@@ -1,7 +1,7 @@
 //! Broken twins of the locks: one planted bug each, which a harness must find.
 //!
-//! The twin is a small semaphore with the locks' protocol: a word with the permits, a bit for "there
-//! are waiters" and a bit that guards their list, nodes on the waiters' stacks. Each bug was found
+//! The twin is a small semaphore with the locks' protocol: a word with the permits, a bit for
+//! "there are waiters" and a bit that guards their list, nodes on the waiters' stacks. Each bug was found
 //! in some lock that people used. Nothing is freed really: the gate's and the nodes' memory are
 //! checked cells, so a harness that finds nothing has done no harm.
 

@@ -91,7 +91,8 @@ fn timeout_against_handover<P: Platform>() {
     assert_eq!(guard.map(|guard| *guard), Some(u32::from(locked)), "left locked");
 }
 
-/// The one that times out was first in the queue: whoever is behind it must not wait for it.
+/// The one that times out was first in the queue, and woken; but the main thread was faster. Whoever
+/// is behind it must be woken next time.
 fn timeout_passes_the_wake_on<P: Platform>() {
     let mutex = Mutex::<P>::new_in(0);
     let guard = mutex.lock();
@@ -99,8 +100,9 @@ fn timeout_passes_the_wake_on<P: Platform>() {
         threads.spawn(|| drop(mutex.try_lock_until(SOON)));
         threads.spawn(|| *mutex.lock() += 1);
         drop(guard);
+        *mutex.lock() += 1;
     });
-    assert_eq!(mutex.try_lock().map(|guard| *guard), Some(1));
+    assert_eq!(mutex.try_lock().map(|guard| *guard), Some(2));
 }
 
 /// The main thread takes the mutex again and again, so that the waiter loses, starves, and is
@@ -114,6 +116,20 @@ fn handover_under_barging<P: Platform>() {
         }
     });
     assert_eq!(mutex.into_inner(), 4);
+}
+
+/// As above, and a third one comes just when the mutex is handed over.
+fn handover_against_newcomer<P: Platform>() {
+    let mutex = Mutex::<P>::new_in(0);
+    let newcomer = scope::<P, _>(|threads| {
+        threads.spawn(|| *mutex.lock() += 1);
+        let newcomer = threads.spawn(|| mutex.try_lock().map(|mut guard| *guard += 1));
+        for _ in 0..3 {
+            *mutex.lock() += 1;
+        }
+        newcomer.join()
+    });
+    assert_eq!(mutex.into_inner(), 4 + newcomer.map_or(0, |()| 1));
 }
 
 fn future_dropped_in_the_queue<P: Platform>() {
@@ -250,6 +266,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(one)
         .bound(4),
+        Scenario::new(
+            "mutex/handover_against_newcomer",
+            "a newcomer does not take a mutex that is being handed over",
+            handover_against_newcomer::<P>,
+        )
+        .needs(two)
+        .bound(3),
         Scenario::new(
             "mutex/future_dropped_in_the_queue",
             "a future that is dropped while it is queued or woken keeps nobody waiting",

@@ -302,7 +302,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         .bound(4),
         scenario(
             "rwlock/recursive_reader_against_writer",
-            "a recursive reader does not wait for a writer that waits for it, and does not meet one",
+            "a recursive reader neither waits for a writer that waits for it, nor meets one",
             recursive_reader_against_writer::<P>,
         )
         .needs(one)
