@@ -309,9 +309,9 @@ impl<P: Platform> Condvar<P> {
     }
 }
 
-impl Default for Condvar {
+impl<P: Platform> Default for Condvar<P> {
     fn default() -> Self {
-        Self::new()
+        Self::new_in()
     }
 }
 

@@ -91,9 +91,9 @@ impl WaitGroup {
     }
 }
 
-impl Default for WaitGroup {
+impl<P: Platform> Default for WaitGroup<P> {
     fn default() -> Self {
-        Self::new()
+        Self::new_in()
     }
 }
 

@@ -139,7 +139,8 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     /// Locks; the calling task is suspended until it can. Dropping the future gives up the place
     /// in the queue.
     ///
-    /// The guard may be kept over an `.await`. Whoever else wants the mutex waits as long.
+    /// The guard may be kept over an `.await`. Whoever else wants the mutex waits as long; so do
+    /// they if the future was given the mutex and is neither polled nor dropped.
     #[inline]
     pub fn lock_async(&self) -> Lock<'_, T, P> {
         Lock { mutex: self, acquire: Acquire::new(&self.raw) }

@@ -12,7 +12,7 @@
 //! | LOCKED   | somebody has the mutex         | who takes it; a granter    | the owner             |
 //! | QLOCK    | somebody changes the queue     | anybody, if it was clear   | the same              |
 //! | WAKING   | a woken waiter is on its way   | who unlinks it, with QLOCK | that waiter           |
-//! | STARVING | the first node gets the mutex  | that waiter, with QLOCK    | who unlinks it        |
+//! | STARVING | the first node gets the mutex  | that waiter, with QLOCK    | the granter           |
 //! | address  | the queue is not empty         | the holder of QLOCK        | the holder of QLOCK   |
 //!
 //! | LOCKED | QLOCK | WAKING | STARVING | queue | what it means                                     |
@@ -37,8 +37,8 @@
 //! the queue alone, so that a hot mutex with waiters costs one read-modify-write an unlock and no
 //! system call. If it finds the mutex taken again, it queues in front and gives WAKING back in the
 //! same step. A waiter that has lost so more than `BOUNDS.barges` times, or for `BOUNDS.barge_ns`,
-//! sets STARVING, which closes the mutex to newcomers: the next unlocker hands it over. So
-//! overtaking is bounded.
+//! sets STARVING, which closes the mutex to newcomers: the next unlocker hands it over. (If that
+//! waiter gives up, to the one behind it.) So overtaking is bounded.
 //!
 //! QLOCK never makes an unlocker wait. Whoever holds it clears it by `settle`, whose
 //! compare-exchange fails if LOCKED changed in between and then looks again; so an unlocker that

@@ -10,9 +10,9 @@
 //!
 //! # The protocol
 //!
-//! 1. *A waiter* sets QLOCK, links its node, and clears QLOCK again by the primitive's
-//!    [settling](#settling), which looks at the state once more. Then it suspends until its
-//!    node's state is WOKEN or GRANTED.
+//! 1. *A waiter* sets QLOCK, links its node, and clears QLOCK again by *settling* (3), which looks
+//!    at the primitive's state once more. Then it suspends until its node's state is WOKEN or
+//!    GRANTED.
 //! 2. *Who changes the state* so that a waiter could go on takes QLOCK in the same step, or, if
 //!    another has it, leaves the work to that one.
 //! 3. *Settling*: whoever clears QLOCK evaluates, in the loop around the very compare-exchange

@@ -274,7 +274,8 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
 impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// Whether anybody has the lock; by the time that the caller looks, it may have changed.
     pub fn is_locked(&self) -> bool {
-        self.raw.peek() & (WRITER | UPGRADABLE) != 0 || self.raw.peek() >= READER
+        let word = self.raw.peek();
+        word & (WRITER | UPGRADABLE) != 0 || word >= READER
     }
 
     /// Whether a writer has the lock, or has made its claim.

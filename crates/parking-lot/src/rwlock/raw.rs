@@ -15,7 +15,7 @@
 //! | QLOCK      | somebody changes the queue        | anybody, if it was clear | the same            |
 //! | PARKED     | the queue is not empty            | the holder of QLOCK      | the holder of QLOCK |
 //! | WAKING     | a woken waiter is on its way      | the holder of QLOCK      | that waiter         |
-//! | STARVING   | the first node must be let in     | that waiter, with QLOCK  | who unlinks it      |
+//! | STARVING   | the first node must be let in     | that waiter, with QLOCK  | the granter         |
 //! | readers    | so many read                      | each reader; a granter   | each reader         |
 //!
 //! | WRITER | UPGRADABLE | DRAIN | readers | who is inside                     | who may come in          |

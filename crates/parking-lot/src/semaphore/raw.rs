@@ -120,6 +120,7 @@ impl<P: Platform> RawSemaphore<P> {
 
     /// Takes up to `count` permits away, and returns how many.
     pub(super) fn forget(&self, count: usize) -> usize {
+        let mut backoff = Backoff::new();
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let taken = count.min(word >> SHIFT);
@@ -127,8 +128,8 @@ impl<P: Platform> RawSemaphore<P> {
                 return 0;
             }
             if word & QLOCK != 0 {
-                // The holder is about to give these permits away.
-                P::spin_loop();
+                // The holder may be about to give these permits away.
+                backoff.pause::<P>();
                 word = self.word.load(Ordering::Relaxed);
                 continue;
             }
