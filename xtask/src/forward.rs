@@ -37,7 +37,7 @@ pub(crate) struct TestLoom {
     /// Interrupt threads as often as possible, whatever the scenario suggests.
     #[arg(long)]
     unbounded: bool,
-    /// How long a scenario may take [default: 10].
+    /// How long a scenario may take, in seconds of processor time [default: 30].
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// How many scenarios run at a time [default: as many as there are processors].

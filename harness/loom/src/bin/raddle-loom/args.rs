@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
     /// The most processor time for each scenario, in seconds. (Processor time, so that a busy
     /// machine changes no verdict.)
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     pub(crate) seconds: u64,
 
     /// Write the results there, as JSON.
