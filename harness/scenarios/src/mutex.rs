@@ -118,18 +118,26 @@ fn handover_under_barging<P: Platform>() {
     assert_eq!(mutex.into_inner(), 4);
 }
 
-/// As above, and a third one comes just when the mutex is handed over.
+/// A waiter has lost so often that the mutex will be handed to it; just then a newcomer comes.
 fn handover_against_newcomer<P: Platform>() {
     let mutex = Mutex::<P>::new_in(0);
+    let mut waiter = Box::pin(mutex.lock_async());
+    let mut guard = mutex.lock();
+    assert!(polled::once(waiter.as_mut()).is_pending());
+    for _ in 0..=P::BOUNDS.barges {
+        drop(guard);
+        // Where time passes the waiter may starve earlier, and has the mutex now.
+        let Some(barger) = mutex.try_lock() else { return };
+        guard = barger;
+        assert!(polled::once(waiter.as_mut()).is_pending());
+    }
     let newcomer = scope::<P, _>(|threads| {
-        threads.spawn(|| *mutex.lock() += 1);
+        threads.spawn(|| *suspend::block_on::<P, _>(waiter) += 1);
         let newcomer = threads.spawn(|| mutex.try_lock().map(|mut guard| *guard += 1));
-        for _ in 0..3 {
-            *mutex.lock() += 1;
-        }
+        drop(guard);
         newcomer.join()
     });
-    assert_eq!(mutex.into_inner(), 4 + newcomer.map_or(0, |()| 1));
+    assert_eq!(mutex.into_inner(), 1 + newcomer.map_or(0, |()| 1));
 }
 
 fn future_dropped_in_the_queue<P: Platform>() {

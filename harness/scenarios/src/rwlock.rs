@@ -154,6 +154,25 @@ fn writer_timeout_wakes_the_readers<P: Platform>() {
     assert!(!lock.is_locked());
 }
 
+/// The first in the queue was woken, but somebody else was faster; then it is dropped. Whoever is
+/// behind it must be woken instead.
+fn woken_future_dropped_against_unlock<P: Platform>() {
+    let lock = RwLock::<P>::new_in(0);
+    let mut first = Box::pin(lock.write_async());
+    let mut second = Box::pin(lock.read_async());
+    let guard = lock.write();
+    assert!(polled::once(first.as_mut()).is_pending());
+    assert!(polled::once(second.as_mut()).is_pending());
+    drop(guard);
+    let Some(barger) = lock.try_write() else { unreachable!("the woken one was not polled") };
+    scope::<P, _>(|threads| {
+        threads.spawn(move || drop(first));
+        threads.spawn(|| drop(suspend::block_on::<P, _>(second)));
+        drop(barger);
+    });
+    assert!(!lock.is_locked());
+}
+
 fn writer_timeout_against_the_last_reader<P: Platform>() {
     let lock = RwLock::<P>::new_in(0);
     let reader = lock.read();
@@ -320,6 +339,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             writer_timeout_wakes_the_readers::<P>,
         )
         .needs(two.clock())
+        .bound(3),
+        scenario(
+            "rwlock/woken_future_dropped_against_unlock",
+            "a woken waiter that is dropped does not keep the next one waiting",
+            woken_future_dropped_against_unlock::<P>,
+        )
+        .needs(two)
         .bound(3),
         scenario(
             "rwlock/writer_timeout_against_the_last_reader",
