@@ -111,7 +111,11 @@ fn threads(criterion: &mut Criterion) {
                 elapsed
             });
         });
-        let spread = most.into_inner() as f64 / fewest.into_inner().max(1) as f64;
+        let (most, fewest) = (most.into_inner(), fewest.into_inner());
+        if most == 0 {
+            return; // filtered out
+        }
+        let spread = most as f64 / fewest.max(1) as f64;
         println!("fairness spread (most to fewest sections of a thread): {spread:.2}");
     }
     for count in [2, 8] {

@@ -16,7 +16,7 @@
 //!                             └────────────────────────────┘ guard page
 //! ```
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::ptr::NonNull;
 
 use corosensei::{Coroutine, CoroutineResult};
@@ -48,7 +48,7 @@ pub(crate) struct FiberTask<F, T, P: Platform> {
     /// Taken by the worker that starts the fiber.
     body: RaceCell<Option<F>, P>,
     /// Its home worker's.
-    coroutine: Cell<Option<Stackful>>,
+    coroutine: UnsafeCell<Option<Stackful>>,
     /// The worker's until DONE, then the join handle's (or the worker's, if that is gone).
     output: RaceCell<Option<Result<T, JoinError>>, P>,
     stack_size: usize,
@@ -83,7 +83,7 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         let task = Box::new(Self {
             header: new_header(shared, vtable, home, name),
             body: RaceCell::new_in(Some(body)),
-            coroutine: Cell::new(None),
+            coroutine: UnsafeCell::new(None),
             output: RaceCell::new_in(None),
             stack_size,
             context: Cell::new(None),
@@ -105,18 +105,20 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
     unsafe fn run(header: NonNull<Header<P>>, worker: &Worker<P>) -> Ran {
         // SAFETY: the worker took the task from a queue, so it is alive.
         let task = unsafe { Self::of(header) };
-        let mut coroutine = task.coroutine.take();
+        // SAFETY: only the home worker touches the coroutine, only here, and a fiber does not run
+        // itself. In place, because a switch costs less than moving it out and back.
+        let place = unsafe { &mut *task.coroutine.get() };
         if !task.header.yielded.replace(false) {
             let cancelled = task.header.state.start();
-            if coroutine.is_none() {
+            if place.is_none() {
                 match task.begin(worker, cancelled) {
-                    Ok(begun) => coroutine = Some(begun),
+                    Ok(begun) => *place = Some(begun),
                     // SAFETY: this worker runs the task.
                     Err(error) => return unsafe { task.end(worker, Err(error)) },
                 }
             }
         }
-        let Some(mut coroutine) = coroutine else {
+        let Some(coroutine) = place else {
             unreachable!("a fiber that yielded has a stack");
         };
         worker.enter_fiber(header);
@@ -126,23 +128,19 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         let result = coroutine.resume(());
         worker.leave_fiber();
         match result {
-            CoroutineResult::Yield(switch) => {
-                // Written back before the park: a wake may have the fiber queued at once.
-                task.coroutine.set(Some(coroutine));
-                match switch {
-                    Switch::Yield => {
-                        task.header.yielded.set(true);
-                        Ran::Yielded
-                    }
-                    Switch::Park if task.header.state.park() => Ran::Woken,
-                    Switch::Park => Ran::Parked,
-                }
+            CoroutineResult::Yield(Switch::Yield) => {
+                task.header.yielded.set(true);
+                Ran::Yielded
             }
+            CoroutineResult::Yield(Switch::Park) if task.header.state.park() => Ran::Woken,
+            CoroutineResult::Yield(Switch::Park) => Ran::Parked,
             CoroutineResult::Return(()) => {
                 if let Some(context) = task.context.take() {
                     P::Context::destroy(context);
                 }
-                worker.give_stack(coroutine.into_stack());
+                if let Some(coroutine) = place.take() {
+                    worker.give_stack(coroutine.into_stack());
+                }
                 // SAFETY: this worker runs the task, whose output is written.
                 unsafe { complete(header, worker) }
             }
