@@ -260,9 +260,22 @@ impl<P: Platform> Runtime<P> {
     }
 
     /// Drives `future` on the calling thread, which blocks while it is pending. What it spawns
-    /// goes to this runtime, whose timers and drivers it uses.
+    /// goes to this runtime, whose timers and drivers it uses. In one of this runtime's fibers, the
+    /// fiber waits.
+    ///
+    /// # Panics
+    /// In a task of another runtime, whose spawns and timers already go to that one: there
+    /// `runtime.spawn_async(future).join()` does it.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.handle.enter(|| suspend::block_on::<P, _>(future))
+        let drive = || suspend::block_on::<P, _>(future);
+        match Worker::<P>::current() {
+            None => self.handle.enter(drive),
+            Some(worker) if core::ptr::eq(&*worker.shared, &*self.handle.shared) => drive(),
+            Some(_) => panic!(
+                "Runtime::block_on was called in a task of another runtime: spawn the future \
+                 there, and join it (`runtime.spawn_async(future).join()`)"
+            ),
+        }
     }
 
     /// Spawns a fiber.

@@ -107,8 +107,15 @@ impl<T, P: Platform> Drop for Packet<'_, T, P> {
     fn drop(&mut self) {
         // Nobody joined: the panic is the scope's.
         if let Some(Err(JoinError::Panicked(payload))) = self.result.get_mut().take() {
-            self.panic.lock().get_or_insert(payload);
+            let mut first = self.panic.lock();
+            let later = match &*first {
+                Some(_) => Some(payload),
+                None => first.replace(payload),
+            };
+            drop(first);
             self.token.cancel();
+            // Foreign code: not under the lock.
+            drop(later);
         }
     }
 }
@@ -134,17 +141,12 @@ impl<'scope, P: Platform> Scope<'scope, '_, P> {
         T: Send + 'scope,
     {
         let (packet, counted) = self.packet();
-        let for_task = packet.clone();
-        let body = move || {
-            let result = catch::<P, T>(body);
-            *for_task.result.lock() = Some(result);
-            drop(for_task);
-            drop(counted);
-        };
+        let fiber = ScopedFiber { body, packet: packet.clone(), counted };
         let builder = Builder::new_in().token(&self.token);
         // SAFETY: the body borrows for `'scope`. It is run or dropped before `counted` is, and the
         // scope does not return before that; the output is `()`.
-        let handle = with_current(|shared| unsafe { builder.spawn_fiber(shared, body) });
+        let handle =
+            with_current(|shared| unsafe { builder.spawn_fiber(shared, move || fiber.run()) });
         ScopedJoinHandle { handle, packet }
     }
 
@@ -169,6 +171,24 @@ impl<'scope, P: Platform> Scope<'scope, '_, P> {
     /// Cancels all tasks of the scope, those to come included.
     pub fn cancel(&self) {
         self.token.cancel();
+    }
+}
+
+/// What a scoped fiber owns. One that never runs is dropped in the order of the fields, which that
+/// of a closure's captures would not promise: it stops counting last.
+struct ScopedFiber<'scope, F, T, P: Platform> {
+    body: F,
+    packet: Arc<Packet<'scope, T, P>, P>,
+    counted: Counted<'scope, P>,
+}
+
+impl<F: FnOnce() -> T, T, P: Platform> ScopedFiber<'_, F, T, P> {
+    fn run(self) {
+        let Self { body, packet, counted } = self;
+        let result = catch::<P, T>(body);
+        *packet.result.lock() = Some(result);
+        drop(packet);
+        drop(counted);
     }
 }
 

@@ -210,6 +210,15 @@ fn a_detached_task_drops_its_result_and_its_captures() {
 }
 
 #[test]
+fn block_on_refuses_to_mix_two_runtimes() {
+    let (outer, inner) = (runtime(1), runtime(1));
+    let mixed = outer.run(move || inner.block_on(async { 1 }));
+    let Err(JoinError::Panicked(payload)) = mixed else { panic!("mixed: {mixed:?}") };
+    let message = payload.downcast_ref::<&str>().expect("a message");
+    assert!(message.contains("spawn_async"), "{message}");
+}
+
+#[test]
 fn block_on_works_in_a_fiber_and_on_a_plain_thread() {
     let runtime = runtime(2);
     let handle = runtime.handle();

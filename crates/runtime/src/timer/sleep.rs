@@ -94,14 +94,15 @@ impl<P: Platform> Sleep<P> {
                 ),
             },
         };
-        let entry = NonNull::from(&mut self.entry);
+        // Foreign code, which may panic: before the entry is linked.
+        let (known, called) = (waker.clone(), waker.clone());
+        let timers = &shared.remotes[worker].timers;
         // SAFETY: the future is pinned, and clears the entry when it is dropped.
-        let earliest =
-            unsafe { shared.remotes[worker].timers.set(entry, self.deadline, waker.clone()) };
+        let earliest = unsafe { timers.set(NonNull::from(&mut self.entry), self.deadline, called) };
         if earliest && !is_own {
             shared.wake_worker(worker);
         }
-        self.set = Some((shared, worker, waker.clone()));
+        self.set = Some((shared, worker, known));
     }
 }
 
