@@ -6,7 +6,6 @@
 mod bench;
 mod forward;
 mod kv_bench;
-mod source;
 mod test;
 mod tidy;
 mod workspace;

@@ -6,8 +6,8 @@ use toml_edit::{Document, Item, Table, TableLike};
 use super::report::Report;
 use super::tree::{Text, Tree};
 use super::{Check, Rule};
-use crate::source::Place;
 use crate::workspace::{Package, Role};
+use raddle_source::Place;
 
 pub(crate) const RULE: Rule = Rule {
     name: "manifest",

@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::source::{Context, Node};
 use crate::{Error, Verdict, workspace};
+use raddle_source::{Context, Node};
 use report::{Finding, Report};
 use tree::{Scope, Tree};
 

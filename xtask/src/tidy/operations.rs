@@ -1,6 +1,6 @@
 //! The names of the platform's operations, and how to tell them in the source.
 
-use crate::source::Path;
+use raddle_source::Path;
 
 /// Methods of shared variables, apart from `fetch_*`.
 const ATOMIC: &[&str] = &["load", "store", "swap", "compare_exchange", "compare_exchange_weak"];

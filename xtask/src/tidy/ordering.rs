@@ -11,7 +11,7 @@ use super::operations::{self, ORDERINGS};
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
-use crate::source::{Context, Home, Node, Path, Place};
+use raddle_source::{Context, Home, Node, Path, Place};
 
 pub(crate) const RULE: Rule = Rule {
     name: "ordering",

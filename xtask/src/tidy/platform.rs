@@ -11,8 +11,8 @@ use syn::{Item, StaticMutability};
 use super::report::Report;
 use super::tree::{Scope, Tree};
 use super::{Check, Rule};
-use crate::source::{Context, Foreign, Home, Node, Path, Place, macro_calls};
 use crate::workspace::{Kind, Role, Target};
+use raddle_source::{Context, Foreign, Home, Node, Path, Place, macro_calls};
 
 pub(crate) const RULE: Rule = Rule {
     name: "platform",

@@ -5,7 +5,7 @@
 use super::report::Report;
 use super::tree::Tree;
 use super::{Check, Rule};
-use crate::source::Place;
+use raddle_source::Place;
 
 pub(crate) const RULE: Rule = Rule {
     name: "reach",

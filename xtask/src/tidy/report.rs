@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::tree::{Text, Tree};
-use crate::source::{File, FileId, Place, Spot};
+use raddle_source::{File, FileId, Place, Spot};
 
 /// Something that a rule found.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -7,7 +7,7 @@ use super::operations;
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
-use crate::source::{Context, Node};
+use raddle_source::{Context, Node};
 
 pub(crate) const RULE: Rule = Rule {
     name: "reserved",

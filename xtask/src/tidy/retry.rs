@@ -10,7 +10,7 @@ use syn::{Expr, ExprCall, ExprMethodCall, ExprPath, Item};
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
-use crate::source::{Context, Node, parse_macro};
+use raddle_source::{Context, Node, parse_macro};
 
 pub(crate) const RULE: Rule = Rule {
     name: "retry",

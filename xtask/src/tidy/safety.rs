@@ -10,7 +10,7 @@ use syn::{Item, Safety};
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
-use crate::source::{Context, Node, Place, attributes};
+use raddle_source::{Context, Node, Place, attributes};
 
 pub(crate) const RULE: Rule = Rule {
     name: "safety",
@@ -40,7 +40,7 @@ fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
             }
         }
         // A trait's contract stands at its declaration.
-        Node::Function(function) if !function.implements => {
+        Node::Function(function) if function.implements.is_none() => {
             if let Safety::Unsafe(keyword) = function.signature.safety {
                 section(context, keyword.span, function.attributes, report);
             }

@@ -3,7 +3,7 @@
 use super::report::Report;
 use super::tree::Tree;
 use super::{Check, Rule};
-use crate::source::FileId;
+use raddle_source::FileId;
 
 pub(crate) const RULE: Rule = Rule {
     name: "syntax",

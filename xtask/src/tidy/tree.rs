@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use crate::Error;
-use crate::source::{self, Context, File, FileId, Modules, Node, Root};
 use crate::workspace::{self, Kind, Role, Workspace};
+use raddle_source::{Context, File, FileId, Modules, Node, Root};
 
 /// A workspace, or a lone file that is treated as one.
 pub(crate) struct Tree {
@@ -97,7 +97,7 @@ impl Tree {
     /// Shows every node of every file, with the narrowest scope that it is in.
     pub(crate) fn walk(&self, mut show: impl FnMut(Scope, &Context<'_>, &Node<'_>)) {
         for (index, narrowest) in self.scopes.iter().enumerate() {
-            source::walk(&self.files, FileId(index), &self.modules, &mut |context, node| {
+            raddle_source::walk(&self.files, FileId(index), &self.modules, &mut |context, node| {
                 let scope = if context.test { Scope::Everything } else { *narrowest };
                 show(scope, context, node);
             });

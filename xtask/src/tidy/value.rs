@@ -15,7 +15,7 @@ use super::operations;
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
-use crate::source::{Context, Function, Home, Node, Path, attributes};
+use raddle_source::{Context, Function, Home, Node, Path, attributes};
 
 pub(crate) const RULE: Rule = Rule {
     name: "value",

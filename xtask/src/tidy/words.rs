@@ -5,7 +5,7 @@ use proc_macro2::Span;
 use super::report::Report;
 use super::tree::{Scope, Tree};
 use super::{Check, Rule};
-use crate::source::{Context, FileId, Node, macro_calls};
+use raddle_source::{Context, FileId, Node, macro_calls};
 
 pub(crate) const RULE: Rule = Rule {
     name: "words",

@@ -1,6 +1,6 @@
 //! As much of Markdown as links, headings and commands need.
 
-use crate::source::Place;
+use raddle_source::Place;
 
 /// A line, and where it begins.
 #[derive(Debug)]
@@ -169,7 +169,7 @@ fn balanced(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Line, Page};
-    use crate::source::Place;
+    use raddle_source::Place;
 
     fn page(text: &str) -> Page {
         let line = |(index, text): (usize, &str)| Line {

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use super::report::Report;
 use super::tree::Tree;
 use super::{Check, Rule};
-use crate::source::{File, FileId, Place, normal};
 use markdown::{Line, Page};
+use raddle_source::{File, FileId, Place, normal};
 
 pub(crate) const RULE: Rule = Rule {
     name: "docs",

@@ -26,15 +26,16 @@ pub(crate) struct Module {
 
 /// Where a crate begins.
 #[derive(Debug)]
-pub(crate) struct Root {
-    pub(crate) file: PathBuf,
+pub struct Root {
+    /// The file with its root module.
+    pub file: PathBuf,
     /// Whether the crate is a test, a benchmark, an example or a build script.
-    pub(crate) test: bool,
+    pub test: bool,
 }
 
 /// The module trees of all crates.
 #[derive(Debug, Default)]
-pub(crate) struct Modules {
+pub struct Modules {
     all: Vec<Module>,
     of_file: HashMap<FileId, ModuleId>,
     /// By the place of the name in `mod name`.
@@ -47,7 +48,7 @@ impl Modules {
     /// Follows the modules from each of `roots` in turn. A file that several crates share counts
     /// as a module of the first; a file that none has is a crate of its own, so that no rule
     /// overlooks it.
-    pub(crate) fn build(files: &[File], roots: &[Root]) -> Self {
+    pub fn build(files: &[File], roots: &[Root]) -> Self {
         let by_path = files
             .iter()
             .enumerate()
@@ -86,12 +87,12 @@ impl Modules {
     }
 
     /// Whether an `include!` takes the file in, whatever it is then.
-    pub(crate) fn is_included(&self, file: FileId) -> bool {
+    pub fn is_included(&self, file: FileId) -> bool {
         self.included.contains(&file)
     }
 
     /// The files to which no root, `mod` or `include!` leads.
-    pub(crate) fn strays(&self) -> impl Iterator<Item = FileId> {
+    pub fn strays(&self) -> impl Iterator<Item = FileId> {
         self.strays.iter().copied()
     }
 }
@@ -226,7 +227,7 @@ impl<'ast> Visit<'ast> for Loader<'_> {
 }
 
 /// `path` without `.` and `..`.
-pub(crate) fn normal(path: &Path) -> PathBuf {
+pub fn normal(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut path, component| {
         match component {
             Component::CurDir => {}

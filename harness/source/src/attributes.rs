@@ -5,7 +5,7 @@ use syn::{Attribute, Expr, Lit, Meta, Token};
 
 /// Whether what carries these attributes exists in test builds only: `#[test]`, `#[cfg(test)]`,
 /// and whatever implies the latter.
-pub(crate) fn test_only(attributes: &[Attribute]) -> bool {
+pub fn test_only(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let path = attribute.path();
         if path.is_ident("cfg") {
@@ -36,7 +36,7 @@ fn implies_test(predicate: &Meta) -> bool {
 }
 
 /// The value of `#[name = "value"]`.
-pub(crate) fn value(attributes: &[Attribute], name: &str) -> Option<String> {
+pub fn value(attributes: &[Attribute], name: &str) -> Option<String> {
     attributes.iter().find_map(|attribute| match &attribute.meta {
         Meta::NameValue(pair) if pair.path.is_ident(name) => match &pair.value {
             Expr::Lit(literal) => match &literal.lit {
@@ -50,7 +50,7 @@ pub(crate) fn value(attributes: &[Attribute], name: &str) -> Option<String> {
 }
 
 /// The lines of documentation.
-pub(crate) fn documentation(attributes: &[Attribute]) -> impl Iterator<Item = String> {
+pub fn documentation(attributes: &[Attribute]) -> impl Iterator<Item = String> {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("doc"))
@@ -59,7 +59,7 @@ pub(crate) fn documentation(attributes: &[Attribute]) -> impl Iterator<Item = St
 }
 
 /// Whether `#[name]` (with or without arguments) is among them.
-pub(crate) fn has(attributes: &[Attribute], name: &str) -> bool {
+pub fn has(attributes: &[Attribute], name: &str) -> bool {
     attributes.iter().any(|attribute| attribute.path().is_ident(name))
 }
 

@@ -38,11 +38,12 @@ pub(crate) struct Written {
 
 /// A path into another crate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Foreign {
-    pub(crate) segments: Vec<String>,
+pub struct Foreign {
+    /// The names, the crate's first.
+    pub segments: Vec<String>,
     /// How many of the first segments an import spelled out, elsewhere. (A glob does not spell
     /// out the names that it brings.)
-    pub(crate) imported: usize,
+    pub imported: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -7,15 +7,15 @@ use super::Place;
 
 /// One line of comment. A block comment gives one of these per line that it covers.
 #[derive(Debug)]
-pub(crate) struct Comment {
+pub struct Comment {
     /// Where it begins on its line.
-    pub(crate) place: Place,
+    pub place: Place,
     /// What it says, without the slashes of a line comment.
-    pub(crate) text: String,
+    pub text: String,
     /// Whether nothing but white space precedes it on its line.
-    pub(crate) own_line: bool,
+    pub own_line: bool,
     /// Whether it is documentation, which syn keeps as an attribute.
-    pub(crate) doc: bool,
+    pub doc: bool,
 }
 
 /// An opening or closing brace outside strings and comments.

@@ -8,7 +8,7 @@ use syn::{Block, Expr, Stmt, Token};
 use super::walk::{Path, Segment};
 
 /// The arguments of a macro call as statements, if they look like code.
-pub(crate) fn parse_macro(mac: &syn::Macro) -> Option<Vec<Stmt>> {
+pub fn parse_macro(mac: &syn::Macro) -> Option<Vec<Stmt>> {
     let statement = |expr| Stmt::Expr(expr, None);
     if mac.path.segments.last().is_some_and(|last| last.ident == "matches") {
         let expressions = mac.parse_body_with(parse_matches).ok()?;
@@ -89,7 +89,7 @@ fn collect_paths(tokens: TokenStream, prefix: &[(String, Span)], paths: &mut Vec
 }
 
 /// Calls `found` for each `name!` among `tokens`.
-pub(crate) fn macro_calls(tokens: &TokenStream, found: &mut impl FnMut(&str, Span)) {
+pub fn macro_calls(tokens: &TokenStream, found: &mut impl FnMut(&str, Span)) {
     let mut tokens = tokens.clone().into_iter().peekable();
     while let Some(token) = tokens.next() {
         match token {

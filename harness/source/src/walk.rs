@@ -16,47 +16,60 @@ use super::names::{self, Foreign, Meaning, Names, Scope, Written};
 use super::{Place, attributes};
 
 /// Something that a rule can ask about.
-pub(crate) enum Node<'a> {
+pub enum Node<'a> {
+    /// A path, wherever it stands.
     Path(&'a Path),
+    /// `f(…)`.
     Call(&'a syn::ExprCall),
+    /// `a.f(…)`.
     MethodCall(&'a syn::ExprMethodCall),
     /// `loop`, `while` or `for`.
     Loop(&'a Expr),
     /// The keyword of an unsafe block.
     UnsafeBlock(Span),
+    /// A function or method.
     Function(&'a Function<'a>),
+    /// An item.
     Item(&'a Item),
+    /// The call or the definition of a macro.
     Macro(&'a syn::Macro),
     /// What a macro is given and did not parse, or the body of a `macro_rules!`.
     Tokens(&'a TokenStream),
 }
 
 /// A path, as it is written.
-pub(crate) struct Path {
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) home: Home,
+pub struct Path {
+    /// The names that `::` separates.
+    pub segments: Vec<Segment>,
+    /// Where it stands.
+    pub home: Home,
     /// Whether it begins with `::`.
     absolute: bool,
     of_type: bool,
 }
 
-pub(crate) struct Segment {
-    pub(crate) name: String,
-    pub(crate) span: Span,
+/// One name of a path.
+pub struct Segment {
+    /// The name.
+    pub name: String,
+    /// Where it is.
+    pub span: Span,
     /// How many generic arguments it has, lifetimes not counted.
-    pub(crate) arguments: usize,
+    pub arguments: usize,
 }
 
 /// Where a path stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Home {
+pub enum Home {
     /// A type.
     Type,
     /// What a call calls.
     Callee,
     /// Any other expression.
     Value,
+    /// What `use` brings in.
     Import {
+        /// Whether all of it: `use a::*`.
         glob: bool,
     },
     /// Tokens that were not parsed.
@@ -66,38 +79,55 @@ pub(crate) enum Home {
 }
 
 /// A function with its surroundings.
-pub(crate) struct Function<'a> {
-    pub(crate) attributes: &'a [Attribute],
-    pub(crate) signature: &'a Signature,
-    pub(crate) block: Option<&'a Block>,
+pub struct Function<'a> {
+    /// Its attributes.
+    pub attributes: &'a [Attribute],
+    /// Its signature.
+    pub signature: &'a Signature,
+    /// Its body, if it has one.
+    pub block: Option<&'a Block>,
     /// The type or trait whose method it is.
-    pub(crate) owner: Option<String>,
-    /// Whether it implements a trait's method.
-    pub(crate) implements: bool,
+    pub owner: Option<String>,
+    /// The trait whose method it implements.
+    pub implements: Option<String>,
 }
 
 /// A place for a finding, and the comments that could allow it.
 #[derive(Clone, Debug)]
-pub(crate) struct Spot {
-    pub(crate) file: FileId,
-    pub(crate) place: Place,
+pub struct Spot {
+    /// The file.
+    pub file: FileId,
+    /// Where in the file.
+    pub place: Place,
     /// The lines of the comments that cover it.
-    pub(crate) comment_lines: Vec<usize>,
+    pub comment_lines: Vec<usize>,
 }
 
 /// What surrounds the node that is being shown.
-pub(crate) struct Context<'a> {
-    pub(crate) file: &'a File,
+pub struct Context<'a> {
+    /// The file.
+    pub file: &'a File,
     id: FileId,
     modules: &'a Modules,
     module: ModuleId,
     /// The names declared in the blocks around, innermost last.
     blocks: Vec<Names>,
     anchors: Vec<Anchor>,
+    /// The function around, with the type or trait whose method it is: `Owner::name`.
+    pub function: Option<Enclosing>,
     /// Whether this exists in test builds only.
-    pub(crate) test: bool,
+    pub test: bool,
     /// Whether this is inside a `macro_rules!`.
-    pub(crate) in_rules: bool,
+    pub in_rules: bool,
+}
+
+/// The function that something stands in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enclosing {
+    /// `name`, or `Owner::name`.
+    pub name: String,
+    /// The lines of the text that it takes, the first and the last.
+    pub lines: (usize, usize),
 }
 
 /// Where a comment for what follows is looked for: above a statement or item; above an arm too.
@@ -108,7 +138,7 @@ struct Anchor {
 
 impl Context<'_> {
     /// The path that another crate has for this; none if it is something of this crate.
-    pub(crate) fn resolve(&self, path: &Path) -> Option<Foreign> {
+    pub fn resolve(&self, path: &Path) -> Option<Foreign> {
         if path.of_type {
             return None;
         }
@@ -125,7 +155,7 @@ impl Context<'_> {
 
     /// The comments that speak of what is at `place`: those above its line, above the statement
     /// that contains it, and in between.
-    pub(crate) fn comments(&self, place: Place) -> Vec<&Comment> {
+    pub fn comments(&self, place: Place) -> Vec<&Comment> {
         let mut found: Vec<_> = self.file.comments_above(place.line).collect();
         if let Some(innermost) = self.anchors.last() {
             found.extend(self.file.comments_before(innermost.line, place));
@@ -140,12 +170,12 @@ impl Context<'_> {
     }
 
     /// Whether one of the [comments](Self::comments) contains `tag`.
-    pub(crate) fn says(&self, place: Place, tag: &str) -> bool {
+    pub fn says(&self, place: Place, tag: &str) -> bool {
         self.comments(place).iter().any(|comment| comment.text.contains(tag))
     }
 
     /// The spot where `span` begins.
-    pub(crate) fn spot(&self, span: Span) -> Spot {
+    pub fn spot(&self, span: Span) -> Spot {
         let place = Place::of(span);
         let comment_lines = self.comments(place).iter().map(|comment| comment.place.line).collect();
         Spot { file: self.id, place, comment_lines }
@@ -153,7 +183,8 @@ impl Context<'_> {
 }
 
 impl Path {
-    pub(crate) fn new(path: &syn::Path, qself: Option<&QSelf>, home: Home) -> Self {
+    /// What syn has parsed.
+    pub fn new(path: &syn::Path, qself: Option<&QSelf>, home: Home) -> Self {
         Self {
             segments: path.segments.iter().map(Segment::new).collect(),
             home,
@@ -168,12 +199,12 @@ impl Path {
     }
 
     /// The last segment.
-    pub(crate) fn last(&self) -> Option<&Segment> {
+    pub fn last(&self) -> Option<&Segment> {
         self.segments.last()
     }
 
     /// Whether it begins with `<T>::`, so that the first segment is no name in any scope.
-    pub(crate) fn of_type(&self) -> bool {
+    pub fn of_type(&self) -> bool {
         self.of_type
     }
 }
@@ -197,7 +228,7 @@ impl Segment {
 }
 
 /// Shows the nodes of `file`, outer before inner, in the order of the text.
-pub(crate) fn walk(
+pub fn walk(
     files: &[File],
     id: FileId,
     modules: &Modules,
@@ -212,6 +243,7 @@ pub(crate) fn walk(
         module,
         blocks: Vec::new(),
         anchors: Vec::new(),
+        function: None,
         test: modules.get(module).test,
         in_rules: false,
     };
@@ -223,8 +255,8 @@ pub(crate) fn walk(
 
 struct Walker<'a, 's> {
     context: Context<'a>,
-    /// The type or trait whose items are being visited, and whether a trait is implemented.
-    owner: Option<(String, bool)>,
+    /// The type or trait whose items are being visited, and the trait that is implemented.
+    owner: Option<(String, Option<String>)>,
     show: &'s mut dyn FnMut(&Context<'_>, &Node<'_>),
 }
 
@@ -268,11 +300,23 @@ impl Walker<'_, '_> {
 
     fn function(&mut self, attributes: &[Attribute], signature: &Signature, block: Option<&Block>) {
         let (owner, implements) = self.owner.clone().unzip();
-        let implements = implements.unwrap_or(false);
+        let implements = implements.flatten();
         self.show(&Node::Function(&Function { attributes, signature, block, owner, implements }));
     }
 
-    fn owned_by(&mut self, owner: Option<(String, bool)>, go: impl FnOnce(&mut Self)) {
+    /// Visits the body of a function.
+    fn body(&mut self, ident: &syn::Ident, span: Span, go: impl FnOnce(&mut Self)) {
+        let name = match &self.owner {
+            Some((owner, _)) => format!("{owner}::{ident}"),
+            None => ident.to_string(),
+        };
+        let lines = (span.start().line, span.end().line);
+        let outer = self.context.function.replace(Enclosing { name, lines });
+        go(self);
+        self.context.function = outer;
+    }
+
+    fn owned_by(&mut self, owner: Option<(String, Option<String>)>, go: impl FnOnce(&mut Self)) {
         let outer = std::mem::replace(&mut self.owner, owner);
         go(self);
         self.owner = outer;
@@ -317,19 +361,21 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
             syn::Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()),
             _ => None,
         };
-        let owner = (owner.unwrap_or_default(), item.trait_.is_some());
+        let implements = item.trait_.as_ref().and_then(|(path, _)| path.segments.last());
+        let implements = implements.map(|last| last.ident.to_string());
+        let owner = (owner.unwrap_or_default(), implements);
         self.owned_by(Some(owner), |walker| visit::visit_item_impl(walker, item));
     }
 
     fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
-        let owner = Some((item.ident.to_string(), false));
+        let owner = Some((item.ident.to_string(), None));
         self.owned_by(owner, |walker| visit::visit_item_trait(walker, item));
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
         self.owned_by(None, |walker| {
             walker.function(&item.attrs, &item.sig, Some(&item.block));
-            visit::visit_item_fn(walker, item);
+            walker.body(&item.sig.ident, item.span(), |walker| visit::visit_item_fn(walker, item));
         });
     }
 
@@ -346,7 +392,9 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
         self.function(&item.attrs, &item.sig, Some(&item.block));
-        visit::visit_impl_item_fn(self, item);
+        self.body(&item.sig.ident, item.span(), |walker| {
+            visit::visit_impl_item_fn(walker, item);
+        });
     }
 
     fn visit_trait_item(&mut self, item: &'ast syn::TraitItem) {
@@ -355,7 +403,9 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
 
     fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
         self.function(&item.attrs, &item.sig, item.default.as_ref());
-        visit::visit_trait_item_fn(self, item);
+        self.body(&item.sig.ident, item.span(), |walker| {
+            visit::visit_trait_item_fn(walker, item);
+        });
     }
 
     fn visit_block(&mut self, block: &'ast Block) {

@@ -7,21 +7,22 @@ use super::comments::{self, Comment, Trivia};
 
 /// Index of a file among those that were read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct FileId(pub(crate) usize);
+pub struct FileId(pub usize);
 
 /// The syntax tree of a file and its comments.
-pub(crate) struct File {
+pub struct File {
     /// Relative to the root of what is checked.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Empty if the text does not parse; then `error` says why.
-    pub(crate) syntax: syn::File,
-    pub(crate) error: Option<(Place, String)>,
+    pub syntax: syn::File,
+    /// Why it does not parse, and where.
+    pub error: Option<(Place, String)>,
     trivia: Trivia,
 }
 
 impl File {
     /// Parses `text`.
-    pub(crate) fn new(path: PathBuf, text: &str) -> Self {
+    pub fn new(path: PathBuf, text: &str) -> Self {
         let trivia = comments::scan(text);
         let (syntax, error) = match syn::parse_file(text) {
             Ok(syntax) => (syntax, None),
@@ -39,18 +40,18 @@ impl File {
     }
 
     /// The directory of the file.
-    pub(crate) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// All comments, in order.
-    pub(crate) fn comments(&self) -> &[Comment] {
+    pub fn comments(&self) -> &[Comment] {
         &self.trivia.comments
     }
 
     /// The comment lines that touch each other and end directly above `line`; documentation among
     /// them does not interrupt, and is left out.
-    pub(crate) fn comments_above(&self, line: usize) -> impl Iterator<Item = &Comment> {
+    pub fn comments_above(&self, line: usize) -> impl Iterator<Item = &Comment> {
         let comments = self.comments();
         let end = comments.partition_point(|comment| comment.place.line < line);
         let mut expected = line;
@@ -68,11 +69,7 @@ impl File {
 
     /// The comments between the start of line `first` and the end of the line of `token` that
     /// stand in a block which is still open at `token`.
-    pub(crate) fn comments_before(
-        &self,
-        first: usize,
-        token: Place,
-    ) -> impl Iterator<Item = &Comment> {
+    pub fn comments_before(&self, first: usize, token: Place) -> impl Iterator<Item = &Comment> {
         self.comments().iter().filter(move |comment| {
             let line = comment.place.line;
             first <= line
