@@ -111,10 +111,10 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         if !task.header.yielded.replace(false) {
             let cancelled = task.header.state.start();
             if place.is_none() {
-                match task.begin(worker, cancelled) {
+                match task.begin(header, worker, cancelled) {
                     Ok(begun) => *place = Some(begun),
                     // SAFETY: this worker runs the task.
-                    Err(error) => return unsafe { task.end(worker, Err(error)) },
+                    Err(error) => return unsafe { task.end(header, worker, Err(error)) },
                 }
             }
         }
@@ -147,8 +147,14 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         }
     }
 
-    /// The first run: the worker becomes the home and lends a stack.
-    fn begin(&self, worker: &Worker<P>, cancelled: bool) -> Result<Stackful, JoinError> {
+    /// The first run: the worker becomes the home and lends a stack. `header` is this task's, as
+    /// it was allocated: it may free what `&self` may only read.
+    fn begin(
+        &self,
+        header: NonNull<Header<P>>,
+        worker: &Worker<P>,
+        cancelled: bool,
+    ) -> Result<Stackful, JoinError> {
         // SAFETY: the task runs here, and nobody else touches its body and home before it parks.
         let body = unsafe {
             self.header.home.with_mut(|home| *home = worker.index);
@@ -165,7 +171,6 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         // SAFETY: the name lives in the task, which outlives its stack's use.
         unsafe { stack.set_label(self.header.id, self.header.name.as_deref()) };
         self.context.set(Some(P::Context::create()));
-        let header = NonNull::from(&self.header);
         let entry = move |yielder: &Yielder, ()| {
             // SAFETY: the task outlives its coroutine, which runs on its home worker only.
             let task = unsafe { Self::of(header) };
@@ -193,12 +198,17 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
     /// Ends a fiber that never got a stack.
     ///
     /// # Safety
-    /// The caller is the worker that runs it.
-    unsafe fn end(&self, worker: &Worker<P>, output: Result<T, JoinError>) -> Ran {
+    /// The caller is the worker that runs it, and `header` is its own.
+    unsafe fn end(
+        &self,
+        header: NonNull<Header<P>>,
+        worker: &Worker<P>,
+        output: Result<T, JoinError>,
+    ) -> Ran {
         // SAFETY: the output is the running task's until DONE.
         unsafe { self.output.with_mut(|place| *place = Some(output)) };
         // SAFETY: by the caller's promise; the output is written.
-        unsafe { complete(NonNull::from(&self.header), worker) }
+        unsafe { complete(header, worker) }
     }
 
     /// See [`Vtable::reject`].

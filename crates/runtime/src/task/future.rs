@@ -70,7 +70,7 @@ impl<F: Future, P: Platform> FutureTask<F, P> {
             Some(Err(JoinError::Cancelled))
         } else {
             // SAFETY: the worker runs the task, so the stage is its own.
-            match unsafe { task.poll() } {
+            match unsafe { task.poll(header) } {
                 Ok(Poll::Pending) => None,
                 Ok(Poll::Ready(value)) => Some(Ok(value)),
                 Err(error) => Some(Err(error)),
@@ -91,10 +91,11 @@ impl<F: Future, P: Platform> FutureTask<F, P> {
     }
 
     /// # Safety
-    /// The caller runs the task.
-    unsafe fn poll(&self) -> Result<Poll<F::Output>, JoinError> {
+    /// The caller runs the task, and `header` is its own, as it was allocated: a waker may outlive
+    /// all else and free the task.
+    unsafe fn poll(&self, header: NonNull<Header<P>>) -> Result<Poll<F::Output>, JoinError> {
         // SAFETY: the task is alive while it runs.
-        let waker = unsafe { borrowed_waker(NonNull::from(&self.header)) };
+        let waker = unsafe { borrowed_waker(header) };
         catch::<P, _>(|| {
             let (stage, _open) = self.stage.open_mut();
             // SAFETY: the stage is the running task's, by the caller's promise.
