@@ -1,9 +1,14 @@
-//! A driver that sleeps and can be woken, and has no I/O.
+//! A driver over the sockets of [`net`](crate::net).
 //!
-//! It has a [token](crate::token) of its own, so a wait on the driver neither takes nor leaves the
-//! thread's parking token. What would reach the kernel answers
-//! [`Unsupported`](io::ErrorKind::Unsupported), and a submitted operation completes with
-//! `EOPNOTSUPP`: a scenario that needs sockets says so, and this harness leaves it out.
+//! An operation completes at the first tick or wait of its owner that finds it possible. Whether
+//! that is before or after what others do is loom's choice of the running thread, so all orders of
+//! a completion and a wake, a cancel or a deadline are explored. What becomes possible while the
+//! owner waits ends the wait. No thread plays the kernel: loom has five.
+//!
+//! The driver has a [token](crate::token) of its own, so a wait on it neither takes nor leaves the
+//! thread's parking token.
+//!
+//! A signal comes as soon as somebody waits for it.
 
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -14,28 +19,22 @@ use raddle_platform::driver::{
 };
 use raddle_platform::{Instant, Platform};
 
-use crate::Loom;
 use crate::history::Effect;
 use crate::token::Token;
 use crate::world::{Kind, Step};
+use crate::{Loom, net};
 
 /// See the [module](self).
 pub struct LoomDriver {
     token: Arc<Token>,
-    /// The ends of operations that were submitted, refused on the spot.
-    refused: Vec<Completion>,
+    /// In flight, the oldest first.
+    operations: Vec<(Op, OpToken)>,
+    /// Completed, and not handed over yet.
+    ended: Vec<Completion>,
 }
 
 /// Ends a driver's wait.
 pub struct LoomNotifier(Arc<Token>);
-
-/// `EOPNOTSUPP` on Linux, as a completion carries it.
-const UNSUPPORTED: i32 = -95;
-
-fn unsupported<T>() -> io::Result<T> {
-    let message = "the Loom platform has no I/O: run this scenario under the simulator";
-    Err(io::Error::new(io::ErrorKind::Unsupported, message))
-}
 
 impl Notify for LoomNotifier {
     fn notify(&self) {
@@ -45,11 +44,64 @@ impl Notify for LoomNotifier {
     }
 }
 
+impl LoomDriver {
+    /// Ends the operations that are possible now; the others leave `waiter` with their sockets.
+    fn advance(&mut self, waiter: Option<&Arc<Token>>) {
+        for (op, token) in core::mem::take(&mut self.operations) {
+            match net::attempt(&op, waiter) {
+                None => self.operations.push((op, token)),
+                Some(result) => self.complete(&op, token, result),
+            }
+        }
+    }
+
+    fn complete(&mut self, op: &Op, token: OpToken, result: i32) {
+        net::count_in_flight(op, -1);
+        self.ended.push(Completion { token, result });
+    }
+
+    /// Ends an operation that its submitter has given up: with its own result, if it came first.
+    fn end_early(&mut self, op: &Op, token: OpToken) {
+        let result = net::attempt(op, None).unwrap_or(-libc::ECANCELED);
+        self.complete(op, token, result);
+    }
+
+    fn hand_over(&mut self, completions: &mut Vec<Completion>) {
+        let batch = self.ended.len().min(Loom::BOUNDS.completion_batch);
+        completions.extend(self.ended.drain(..batch));
+    }
+
+    fn sleep(&self, deadline: Option<Instant>) -> bool {
+        let Some(deadline) = deadline else {
+            self.token.park();
+            return true;
+        };
+        // A use of the clock too.
+        Step::plain(Kind::Clock, "wait until", None).end(Effect::Value(deadline.as_nanos()));
+        self.token.park_until(deadline)
+    }
+}
+
+/// Runs an operation on a socket as a step of the calling thread.
+#[track_caller]
+fn step<R>(name: &'static str, operation: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+    let step = Step::plain(Kind::Driver, name, None);
+    let result = operation();
+    let error = result.as_ref().err().and_then(io::Error::raw_os_error);
+    step.end(match error {
+        None => Effect::Done,
+        Some(libc::EAGAIN) => Effect::Text("would block"),
+        Some(_) => Effect::Text("failed"),
+    });
+    result
+}
+
 impl Driver for LoomDriver {
     type Notifier = LoomNotifier;
 
     fn new(_: &Config) -> io::Result<Self> {
-        Ok(Self { token: Arc::new(Token::new()), refused: Vec::new() })
+        let token = Arc::new(Token::new());
+        Ok(Self { token, operations: Vec::new(), ended: Vec::new() })
     }
 
     fn name(&self) -> &'static str {
@@ -60,90 +112,130 @@ impl Driver for LoomDriver {
         LoomNotifier(Arc::clone(&self.token))
     }
 
-    unsafe fn submit(&mut self, _: Op, token: OpToken) {
-        self.refused.push(Completion { token, result: UNSUPPORTED });
+    unsafe fn submit(&mut self, op: Op, token: OpToken) {
+        Step::plain(Kind::Driver, "submit", None).end(Effect::Done);
+        net::count_in_flight(&op, 1);
+        self.operations.push((op, token));
     }
 
-    // Everything has completed by the time that it could be cancelled.
-    fn cancel(&mut self, _: OpToken) {}
+    fn cancel(&mut self, token: OpToken) {
+        let step = Step::plain(Kind::Driver, "cancel", None);
+        if let Some(place) = self.operations.iter().position(|(_, known)| *known == token) {
+            let (op, token) = self.operations.remove(place);
+            self.end_early(&op, token);
+        }
+        step.end(Effect::Done);
+    }
 
     fn tick(&mut self, completions: &mut Vec<Completion>) {
-        let batch = self.refused.len().min(Loom::BOUNDS.completion_batch);
-        completions.extend(self.refused.drain(..batch));
+        let step = Step::plain(Kind::Driver, "tick", None);
+        self.advance(None);
+        self.hand_over(completions);
+        step.end(Effect::Value(completions.len() as u64));
     }
 
     fn wait(&mut self, deadline: Option<Instant>, completions: &mut Vec<Completion>) {
-        if !self.refused.is_empty() {
-            return self.tick(completions);
-        }
         let step = Step::plain(Kind::Driver, "wait", None);
-        let woken = match deadline {
-            None => {
-                self.token.park();
-                true
+        let token = Arc::clone(&self.token);
+        self.advance(Some(&token));
+        if self.ended.is_empty() {
+            let woken = self.sleep(deadline);
+            step.resumed();
+            if !self.operations.is_empty() {
+                net::forget(&token);
+                self.advance(None);
             }
-            Some(deadline) => {
-                // A use of the clock too.
-                Step::plain(Kind::Clock, "wait until", None)
-                    .end(Effect::Value(deadline.as_nanos()));
-                self.token.park_until(deadline)
-            }
-        };
-        step.end(Effect::Value(u64::from(woken)));
+            self.hand_over(completions);
+            step.end(Effect::Value(u64::from(woken)));
+        } else {
+            net::forget(&token);
+            self.hand_over(completions);
+            step.end(Effect::Text("completions"));
+        }
     }
 
     fn end(&mut self, completions: &mut Vec<Completion>) {
-        self.tick(completions);
+        let step = Step::plain(Kind::Driver, "end", None);
+        for (op, token) in core::mem::take(&mut self.operations) {
+            self.end_early(&op, token);
+        }
+        completions.append(&mut self.ended);
+        step.end(Effect::Done);
     }
 
     fn in_flight(&self) -> usize {
-        self.refused.len()
+        self.operations.len() + self.ended.len()
     }
 
-    fn listen(_: SocketAddr, _: u32) -> io::Result<Handle> {
-        unsupported()
+    fn listen(addr: SocketAddr, _: u32) -> io::Result<Handle> {
+        net::listen(addr)
     }
-    fn accept(_: Handle) -> io::Result<(Handle, SocketAddr)> {
-        unsupported()
+    fn accept(listener: Handle) -> io::Result<(Handle, SocketAddr)> {
+        step("accept", || net::accept(listener))
     }
-    fn connect(_: SocketAddr) -> io::Result<Handle> {
-        unsupported()
+    fn connect(addr: SocketAddr) -> io::Result<Handle> {
+        step("connect", || net::connect(addr))
     }
-    fn take_error(_: Handle) -> io::Result<()> {
-        unsupported()
+    fn take_error(handle: Handle) -> io::Result<()> {
+        step("take_error", || net::take_error(handle))
     }
-    fn recv(_: Handle, _: &mut [u8]) -> io::Result<usize> {
-        unsupported()
+    fn recv(handle: Handle, buffer: &mut [u8]) -> io::Result<usize> {
+        step("recv", || net::receive(handle, buffer, true))
     }
-    fn peek(_: Handle, _: &mut [u8]) -> io::Result<usize> {
-        unsupported()
+    fn peek(handle: Handle, buffer: &mut [u8]) -> io::Result<usize> {
+        step("peek", || net::receive(handle, buffer, false))
     }
-    fn send(_: Handle, _: &[u8]) -> io::Result<usize> {
-        unsupported()
+    fn send(handle: Handle, buffer: &[u8]) -> io::Result<usize> {
+        step("send", || net::transmit(handle, buffer))
     }
-    fn shutdown(_: Handle, _: Shutdown) -> io::Result<()> {
-        unsupported()
+    fn shutdown(handle: Handle, how: Shutdown) -> io::Result<()> {
+        step("shutdown", || net::shutdown(handle, how))
     }
-    fn local_addr(_: Handle) -> io::Result<SocketAddr> {
-        unsupported()
+    fn local_addr(handle: Handle) -> io::Result<SocketAddr> {
+        net::addresses(handle).map(|(local, _)| local)
     }
-    fn peer_addr(_: Handle) -> io::Result<SocketAddr> {
-        unsupported()
+    fn peer_addr(handle: Handle) -> io::Result<SocketAddr> {
+        let not_connected = || io::Error::from_raw_os_error(libc::ENOTCONN);
+        net::addresses(handle)?.1.ok_or_else(not_connected)
     }
-    fn set_nodelay(_: Handle, _: bool) -> io::Result<()> {
-        unsupported()
+    fn set_nodelay(handle: Handle, on: bool) -> io::Result<()> {
+        net::nodelay(handle, Some(on)).map(drop)
     }
-    fn nodelay(_: Handle) -> io::Result<bool> {
-        unsupported()
+    fn nodelay(handle: Handle) -> io::Result<bool> {
+        net::nodelay(handle, None)
     }
-    fn close(_: Handle) {}
-    fn block_until_ready(_: Handle, _: Interest, _: Option<Instant>) -> io::Result<bool> {
-        unsupported()
+    fn close(handle: Handle) {
+        let step = Step::plain(Kind::Driver, "close", None);
+        net::close(handle);
+        step.end(Effect::Done);
     }
+
+    fn block_until_ready(
+        handle: Handle,
+        interest: Interest,
+        deadline: Option<Instant>,
+    ) -> io::Result<bool> {
+        step("block_until_ready", || {
+            // Of this wait alone: the thread's own token may be owed to somebody else.
+            let token = Arc::new(Token::new());
+            while !net::ready(handle, interest, Some(&token))? {
+                let Some(deadline) = deadline else {
+                    token.park();
+                    continue;
+                };
+                if !token.park_until(deadline) {
+                    net::forget(&token);
+                    return net::ready(handle, interest, None);
+                }
+            }
+            Ok(true)
+        })
+    }
+
     fn signal(_: Signal) -> io::Result<Handle> {
-        unsupported()
+        Ok(net::signal())
     }
-    fn take_signal(_: Handle) -> io::Result<bool> {
-        unsupported()
+    fn take_signal(handle: Handle) -> io::Result<bool> {
+        net::take_signal(handle)
     }
 }

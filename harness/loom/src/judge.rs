@@ -14,7 +14,7 @@ pub const OFFERS: Needs = Needs {
     clock: true,
     rng: true,
     driver: true,
-    io: false,
+    io: true,
     race_detection: true,
     weak_memory: true,
 };
