@@ -7,6 +7,7 @@
 //! File        text, syntax tree, comments of one file
 //! Modules     which file is which module of which crate, and what each module's names mean
 //! walk        shows a file's nodes, each with its scope, its enclosing statement, its test-ness
+//! operations  tells the operations of the platform among the calls
 //! ```
 
 pub mod attributes;
@@ -15,6 +16,7 @@ mod file;
 mod macros;
 mod modules;
 mod names;
+pub mod operations;
 mod walk;
 
 pub use comments::Comment;

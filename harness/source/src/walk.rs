@@ -46,6 +46,8 @@ pub struct Path {
     /// Whether it begins with `::`.
     absolute: bool,
     of_type: bool,
+    /// The names of `T` in `<T>::name`.
+    self_type: Vec<String>,
 }
 
 /// One name of a path.
@@ -190,12 +192,13 @@ impl Path {
             home,
             absolute: path.leading_colon.is_some(),
             of_type: qself.is_some_and(|qself| qself.position == 0),
+            self_type: qself.map(self_type).unwrap_or_default(),
         }
     }
 
     /// A path among tokens that were not parsed.
     pub(crate) fn of_tokens(segments: Vec<Segment>, absolute: bool) -> Self {
-        Self { segments, home: Home::Tokens, absolute, of_type: false }
+        Self { segments, home: Home::Tokens, absolute, of_type: false, self_type: Vec::new() }
     }
 
     /// The last segment.
@@ -203,9 +206,23 @@ impl Path {
         self.segments.last()
     }
 
+    /// The names of the type in `<a::T>::name` and `<a::T as Trait>::name`.
+    pub fn self_type(&self) -> impl Iterator<Item = &str> {
+        self.self_type.iter().map(String::as_str)
+    }
+
     /// Whether it begins with `<T>::`, so that the first segment is no name in any scope.
     pub fn of_type(&self) -> bool {
         self.of_type
+    }
+}
+
+fn self_type(qself: &QSelf) -> Vec<String> {
+    match &*qself.ty {
+        syn::Type::Path(path) => {
+            path.path.segments.iter().map(|segment| segment.ident.to_string()).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -351,6 +368,7 @@ impl<'ast> Visit<'ast> for Walker<'_, '_> {
                 home: Home::Import { glob: leaf.glob },
                 absolute: item.leading_colon.is_some(),
                 of_type: false,
+                self_type: Vec::new(),
             };
             self.show(&Node::Path(&path));
         }

@@ -6,7 +6,6 @@
 mod allow;
 mod docs;
 mod manifest;
-mod operations;
 mod ordering;
 mod platform;
 mod reach;

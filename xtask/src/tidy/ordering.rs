@@ -7,10 +7,10 @@
 
 use syn::{Expr, ExprPath};
 
-use super::operations::{self, ORDERINGS};
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
+use raddle_source::operations::{self, ORDERINGS};
 use raddle_source::{Context, Home, Node, Path, Place};
 
 pub(crate) const RULE: Rule = Rule {

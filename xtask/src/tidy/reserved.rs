@@ -3,10 +3,10 @@
 //! Coverage of the atomic sites is found by name. A `load` that is no atomic load would be a site
 //! that nothing ever reaches, and hide one that matters.
 
-use super::operations;
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
+use raddle_source::operations;
 use raddle_source::{Context, Node};
 
 pub(crate) const RULE: Rule = Rule {

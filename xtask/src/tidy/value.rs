@@ -11,10 +11,10 @@ use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{Block, Expr};
 
-use super::operations;
 use super::report::Report;
 use super::tree::Scope;
 use super::{Check, Rule};
+use raddle_source::operations;
 use raddle_source::{Context, Function, Home, Node, Path, attributes};
 
 pub(crate) const RULE: Rule = Rule {
@@ -37,7 +37,7 @@ fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
 
 fn taken(context: &Context<'_>, path: &Path, report: &mut Report<'_>) {
     let in_rules = path.home == Home::Tokens && context.in_rules;
-    if !operations::is_operation(path) || !(path.home == Home::Value || in_rules) {
+    if !operations::of_path(path).is_some() || !(path.home == Home::Value || in_rules) {
         return;
     }
     // `mem::swap` and its like.
@@ -116,7 +116,7 @@ impl<'ast> Visit<'ast> for Operations {
                 Expr::Path(path) => {
                     let path = Path::new(&path.path, path.qself.as_ref(), Home::Callee);
                     let name = path.last().map(|last| last.name.clone()).unwrap_or_default();
-                    operations::is_operation(&path).then(|| (name, call.span()))
+                    operations::of_path(&path).is_some().then(|| (name, call.span()))
                 }
                 _ => None,
             },
