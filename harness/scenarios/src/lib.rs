@@ -55,6 +55,7 @@ mod ownership;
 mod parker;
 mod polled;
 mod queue;
+mod run_loop;
 mod runtime;
 mod rwlock;
 mod semaphore;
@@ -78,6 +79,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         broken_locks::list::<P>,
         queue::list::<P>,
         runtime::list::<P>,
+        run_loop::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }

@@ -117,6 +117,20 @@ impl<P: Platform> Shared<P> {
         self.next_task_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Tells the other workers how to notify `worker`'s driver.
+    ///
+    /// # Safety
+    /// Nobody notifies it, or asks for its name, before this has returned.
+    unsafe fn publish_driver(&self, worker: usize, driver: &P::Driver) {
+        let remote = &self.remotes[worker];
+        let (notifier, name) = (driver.notifier(), driver.name());
+        // SAFETY: by the caller's promise.
+        unsafe {
+            remote.notifier.with_mut(|place| *place = Some(notifier));
+            remote.driver_name.with_mut(|place| *place = name);
+        }
+    }
+
     /// The name of the workers' driver.
     pub(crate) fn driver_name(&self) -> &'static str {
         // SAFETY: written before the runtime was handed out.

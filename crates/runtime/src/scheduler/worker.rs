@@ -53,14 +53,18 @@ impl<P: Platform> Worker<P> {
     /// Makes the worker `index` on the calling thread, and publishes how to notify it.
     pub(crate) fn new(shared: Arc<Shared<P>, P>, index: usize) -> io::Result<Self> {
         let driver = P::Driver::new(&shared.driver_config)?;
-        let remote = &shared.remotes[index];
-        let (notifier, name) = (driver.notifier(), driver.name());
-        // SAFETY: nobody reads these before the runtime is handed out, which waits for this.
-        unsafe {
-            remote.notifier.with_mut(|place| *place = Some(notifier));
-            remote.driver_name.with_mut(|place| *place = name);
-        }
-        Ok(Self {
+        // SAFETY: nobody reads this before the runtime is handed out, which waits for this.
+        unsafe { shared.publish_driver(index, &driver) };
+        Ok(Self::with_driver(shared, index, driver))
+    }
+
+    /// The worker `index` with a driver that was [published](Shared::publish_driver).
+    pub(super) fn with_driver(
+        shared: Arc<Shared<P>, P>,
+        index: usize,
+        driver: P::Driver,
+    ) -> Self {
+        Self {
             index,
             lifo: Cell::new(core::ptr::null_mut()),
             lifo_runs: Cell::new(0),
@@ -76,7 +80,7 @@ impl<P: Platform> Worker<P> {
             context: P::Context::current(),
             thread: PhantomData,
             shared,
-        })
+        }
     }
 
     /// The calling thread's worker, if it has one.

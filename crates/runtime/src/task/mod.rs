@@ -6,7 +6,7 @@ mod future;
 mod header;
 mod join;
 mod output;
-mod state;
+pub(crate) mod state;
 
 use core::cell::Cell;
 use core::ptr::NonNull;
