@@ -43,6 +43,29 @@ macro_rules! loom_atomic {
                 self.loads.after_write();
                 step.end(effect);
             }
+
+            fn exchange(
+                &self,
+                step: Step,
+                current: $value,
+                new: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.loads.before_write(step.thread());
+                let result =
+                    self.inner.compare_exchange($pack(current), $pack(new), success, failure);
+                let result = result.map($unpack).map_err($unpack);
+                let effect = match result {
+                    Ok(old) => Effect::Change($number(old), $number(new)),
+                    Err(found) => {
+                        Effect::Refused { expected: $number(current), found: $number(found) }
+                    }
+                };
+                step.exchanged(result.is_ok());
+                self.written(step, effect);
+                result
+            }
         }
 
         impl $(<$t>)? Drop for $name $(<$t>)? {
@@ -84,18 +107,9 @@ macro_rules! loom_atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                let step = self.write_step("compare_exchange", success);
-                let result =
-                    self.inner.compare_exchange($pack(current), $pack(new), success, failure);
-                let result = result.map($unpack).map_err($unpack);
-                let effect = match result {
-                    Ok(old) => Effect::Change($number(old), $number(new)),
-                    Err(found) => {
-                        Effect::Refused { expected: $number(current), found: $number(found) }
-                    }
-                };
-                self.written(step, effect);
-                result
+                let name = "compare_exchange";
+                let step = Step::exchange(($label, self.number), name, success, failure);
+                self.exchange(step, current, new, success, failure)
             }
             // loom has no spurious failure: the same as the strong form.
             fn compare_exchange_weak(
@@ -105,9 +119,12 @@ macro_rules! loom_atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.compare_exchange(current, new, success, failure)
+                let name = "compare_exchange_weak";
+                let step = Step::exchange(($label, self.number), name, success, failure);
+                self.exchange(step, current, new, success, failure)
             }
             fn with_mut<R>(&mut self, f: impl FnOnce(&mut $value) -> R) -> R {
+                world::note("with_mut");
                 self.inner.with_mut(|raw| {
                     let mut value = $unpack(*raw);
                     let result = f(&mut value);

@@ -25,10 +25,14 @@ pub(crate) struct Record {
 /// What is done, and to what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
+    /// The platform's method. A name of several words is a remark: a part of an operation, which
+    /// is no hit of its site.
     pub(crate) name: &'static str,
     /// The kind of object and its creation number within the execution.
     pub(crate) object: Option<(&'static str, u32)>,
     pub(crate) order: Option<Ordering>,
+    /// The second ordering of a compare-exchange.
+    pub(crate) failure: Option<Ordering>,
 }
 
 /// What came of it.
@@ -52,9 +56,10 @@ impl fmt::Display for Operation {
             write!(f, "{kind}#{number} ")?;
         }
         f.write_str(self.name)?;
-        match self.order {
-            Some(order) => write!(f, "({order:?})"),
-            None => Ok(()),
+        match (self.order, self.failure) {
+            (Some(order), Some(failure)) => write!(f, "({order:?}, {failure:?})"),
+            (Some(order), None) => write!(f, "({order:?})"),
+            (None, _) => Ok(()),
         }
     }
 }

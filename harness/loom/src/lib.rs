@@ -30,7 +30,8 @@
 //! - A weak compare-exchange never fails spuriously, a failing one never reads an old value, and
 //!   loads reach back seven stores at most.
 //! - Load buffering is not explored.
-//! - Five threads, with the main one. No I/O. Time moves only when a wait times out.
+//! - Five threads, with the main one. Time moves only when a wait times out. The network is in
+//!   memory, and loses, delays and reorders nothing.
 //!
 //! Its search misses interleavings besides (tokio-rs/loom#166, #392); that this platform mends.
 
@@ -42,10 +43,12 @@ mod history;
 mod judge;
 mod loads;
 mod model;
+mod net;
 mod parker;
 mod platform;
 mod race;
 mod rng;
+mod sites;
 mod threads;
 mod token;
 mod world;

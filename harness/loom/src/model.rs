@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Once;
 
+use raddle_coverage::Hits;
 use serde::{Deserialize, Serialize};
 
 use crate::world::{self, Counts, Panic, Session, World};
@@ -54,6 +55,9 @@ pub struct Report {
     pub elapsed: Duration,
     /// The operations of all executions together.
     pub counts: Counts,
+    /// The sites in production code that they came from.
+    #[serde(skip)]
+    pub hits: Hits,
 }
 
 impl Report {
@@ -195,6 +199,10 @@ impl Session {
             executions: self.executions.get(),
             elapsed: self.elapsed(),
             counts: self.counts.get(),
+            hits: match self.sites.hits() {
+                Ok(hits) => hits,
+                Err(why) => panic!("{why}"),
+            },
         }
     }
 

@@ -18,7 +18,7 @@ impl Wake for Token {
         self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        let step = Step::plain(Kind::Parker, "wake", None);
+        let step = Step::plain(Kind::Parker, "wake token", None);
         Token::wake(self);
         step.end(Effect::Done);
     }
@@ -43,8 +43,8 @@ impl Parker for LoomParker {
 
     fn park_until(deadline: Instant) {
         // Counted twice: it is a use of the parker and of the clock.
-        Step::plain(Kind::Parker, "park_until", None).end(Effect::Value(deadline.as_nanos()));
-        let step = Step::plain(Kind::Clock, "park_until", None);
+        Step::plain(Kind::Clock, "wait until", None).end(Effect::Value(deadline.as_nanos()));
+        let step = Step::plain(Kind::Parker, "park_until", None);
         let woken = token().park_until(deadline);
         step.end(Effect::Value(u64::from(woken)));
     }

@@ -6,7 +6,7 @@ use raddle_platform::global::{Handle, Key};
 use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
 
 use crate::history::Effect;
-use crate::world::{Kind, Step, with};
+use crate::world::{self, Kind, Step, with};
 use crate::{atomics, clock, driver, parker, race, rng, threads};
 
 /// Threads and memory as loom explores them. Its operations work only inside a
@@ -72,6 +72,7 @@ impl Platform for Loom {
     }
 
     fn buggify(_: Site) -> bool {
+        world::note("buggify");
         false
     }
 
@@ -85,8 +86,9 @@ impl Platform for Loom {
             Event::Completed { task } => ("completed task", task),
             Event::Cancelled { task } => ("cancelled task", task),
             Event::Stolen { count, .. } => ("stole tasks", count as u64),
-            _ => ("event", 0),
+            _ => ("other event", 0),
         };
+        world::note("event");
         Step::plain(Kind::Other, name, None).end(Effect::Value(id));
     }
 

@@ -15,22 +15,29 @@ pub struct LoomRng;
 impl Rng for LoomRng {
     fn u64() -> u64 {
         let step = Step::plain(Kind::Rng, "u64", None);
-        let value = with(|world| {
-            let thread = world.thread();
-            let count = thread.random.get();
-            thread.random.set(count + 1);
-            mix((world.current() as u64) << 32 | count)
-        });
+        let value = draw();
         step.end(Effect::Value(value));
         value
     }
 
     fn fill(bytes: &mut [u8]) {
+        let step = Step::plain(Kind::Rng, "fill", None);
         for chunk in bytes.chunks_mut(8) {
-            let value = Self::u64().to_le_bytes();
+            let value = draw().to_le_bytes();
             chunk.copy_from_slice(&value[..chunk.len()]);
         }
+        step.end(Effect::Done);
     }
+}
+
+/// The calling thread's next value.
+fn draw() -> u64 {
+    with(|world| {
+        let thread = world.thread();
+        let count = thread.random.get();
+        thread.random.set(count + 1);
+        mix((world.current() as u64) << 32 | count)
+    })
 }
 
 /// SplitMix64's finaliser (Steele, Lea, Flood, OOPSLA 2014).

@@ -25,6 +25,8 @@ use raddle_platform::global::Table;
 use crate::cpu;
 use crate::history::{Effect, History, Operation, Record};
 use crate::model::Report;
+use crate::net::Net;
+use crate::sites::Sites;
 use crate::token::Token;
 
 /// What an operation counts as: the second lock against running in another world.
@@ -72,6 +74,7 @@ pub(crate) struct Session {
     pub(crate) executions: Cell<u64>,
     pub(crate) counts: Cell<Counts>,
     pub(crate) history: RefCell<History>,
+    pub(crate) sites: Sites,
     /// The panics of the current execution, in order.
     pub(crate) panics: RefCell<Vec<Panic>>,
     /// Stacks that no model thread uses now.
@@ -91,6 +94,7 @@ impl Session {
             executions: Cell::new(0),
             counts: Cell::default(),
             history: RefCell::default(),
+            sites: Sites::default(),
             panics: RefCell::default(),
             stacks: RefCell::default(),
             broken: Cell::new(false),
@@ -139,6 +143,7 @@ pub(crate) struct World {
     pub(crate) now: Cell<u64>,
     /// What operations on the clock touch; see `clock.rs`.
     pub(crate) clock: Condvar,
+    pub(crate) net: RefCell<Net>,
     pub(crate) globals_lock: Mutex<()>,
     pub(crate) globals: RefCell<Table>,
 }
@@ -155,6 +160,7 @@ impl World {
             objects: Cell::new(0),
             now: Cell::new(0),
             clock: Condvar::new(),
+            net: RefCell::default(),
             globals_lock: Mutex::new(()),
             globals: RefCell::default(),
         }
@@ -260,6 +266,14 @@ pub(crate) fn trusted() -> bool {
     !std::thread::panicking() && try_with(|world| !world.session.broken.get()).unwrap_or(false)
 }
 
+/// Notes an operation that has no effect in this world, and so no place in its history.
+#[track_caller]
+pub(crate) fn note(name: &'static str) {
+    let site = Location::caller();
+    let operation = Operation { name, object: None, order: None, failure: None };
+    with(|world| world.session.sites.note(world.current(), operation, site));
+}
+
 /// Marks a point whose order with the other uses of `what` matters: loom tries both. Nobody waits
 /// on these condition variables, so the call has no effect on memory and makes no happens-before
 /// edge, which an atomic would.
@@ -286,17 +300,33 @@ impl Step {
         name: &'static str,
         order: Option<Ordering>,
     ) -> Self {
-        Self::start(kind, Operation { name, object: Some(object), order }, Location::caller())
+        let operation = Operation { name, object: Some(object), order, failure: None };
+        Self::start(kind, operation, Location::caller())
+    }
+
+    /// Begins a compare-exchange.
+    #[track_caller]
+    pub(crate) fn exchange(
+        object: (&'static str, u32),
+        name: &'static str,
+        success: Ordering,
+        failure: Ordering,
+    ) -> Self {
+        let (object, order, failure) = (Some(object), Some(success), Some(failure));
+        let operation = Operation { name, object, order, failure };
+        Self::start(Kind::Atomics, operation, Location::caller())
     }
 
     /// Begins an operation that has no object.
     #[track_caller]
     pub(crate) fn plain(kind: Kind, name: &'static str, order: Option<Ordering>) -> Self {
-        Self::start(kind, Operation { name, object: None, order }, Location::caller())
+        let operation = Operation { name, object: None, order, failure: None };
+        Self::start(kind, operation, Location::caller())
     }
 
     fn start(kind: Kind, operation: Operation, site: &'static Location<'static>) -> Self {
         with(|world| {
+            world.session.sites.note(world.current(), operation, site);
             let mut counts = world.session.counts.get();
             match kind {
                 Kind::Atomics => counts.atomics += 1,
@@ -322,6 +352,11 @@ impl Step {
     /// Others ran inside a part of the operation; this thread runs again.
     pub(crate) fn resumed(&self) {
         with(|world| world.set_current(self.thread));
+    }
+
+    /// It is a compare-exchange, and took effect or not.
+    pub(crate) fn exchanged(&self, succeeded: bool) {
+        with(|world| world.session.sites.outcome(self.operation, self.site, succeeded));
     }
 
     /// The operation has taken effect, and this thread runs again.

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output};
 
+use raddle_coverage::{Hit, Hits};
+
 fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output: Output = Command::new(env!("CARGO_BIN_EXE_raddle-loom"))
         .args(arguments)
@@ -70,4 +72,21 @@ fn results_are_written_as_json() {
         assert!(outcome["verdict"]["Failed"]["history"].as_str().expect("text").contains("thread"));
         assert!(outcome["executions"].as_u64().expect("a number") > 0);
     }
+}
+
+#[test]
+fn the_sites_that_a_scenario_reached_are_written() {
+    let directory = std::env::temp_dir().join(format!("raddle-sites-{}", std::process::id()));
+    let path = directory.to_str().expect("UTF-8");
+    let (code, out, _) = run(&["--scenario", "ownership/upgrade", "--sites", path]);
+    assert_eq!(code, Some(0), "{out}");
+    let file = directory.join("ownership__upgrade_against_last_drop.json");
+    let hits = Hits::read(&file).expect("hits");
+    std::fs::remove_dir_all(&directory).expect("removed");
+    let upgrades = |(_, hit): &(_, &Hit)| hit.operation.name == "compare_exchange_weak";
+    let (site, upgrade) = hits.iter().find(upgrades).expect("an upgrade");
+    assert!(site.file.starts_with("crates/ownership/src/"), "{site}");
+    assert_eq!(upgrade.operation.orderings.len(), 2);
+    assert!(upgrade.succeeded > 0 && upgrade.failed > 0, "{upgrade:?}");
+    assert_eq!(upgrade.count, upgrade.succeeded + upgrade.failed);
 }

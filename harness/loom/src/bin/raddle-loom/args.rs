@@ -37,6 +37,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
 
+    /// Write there which sites of the production code each scenario reached: one file each.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sites: Option<PathBuf>,
+
     /// How many scenarios run at a time; as many as there are processors by default.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,

@@ -1,8 +1,10 @@
 //! One scenario in a process of its own: a failed execution leaves a world in which destructors
 //! may abort, so the process that ran it ends at once.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::exit;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use raddle_loom::{Model, Report};
@@ -10,8 +12,15 @@ use raddle_scenarios::Scenario;
 
 use crate::args::Args;
 
+/// Where the hits go.
+static SITES: OnceLock<PathBuf> = OnceLock::new();
+
 /// Runs `scenario` and prints the report, one line of JSON.
 pub(crate) fn run(scenario: &Scenario, args: &Args) -> ! {
+    if let Some(directory) = &args.sites {
+        // Nobody has set it before: a process runs one scenario.
+        let _ = SITES.set(sites_file(directory, scenario.name));
+    }
     let scenario = scenario.clone();
     let report = Model::new()
         .preemption_bound(args.bound(scenario.bound))
@@ -21,15 +30,24 @@ pub(crate) fn run(scenario: &Scenario, args: &Args) -> ! {
     finish(&report)
 }
 
+/// The file with the hits of a scenario.
+pub(crate) fn sites_file(directory: &Path, scenario: &str) -> PathBuf {
+    directory.join(format!("{}.json", scenario.replace('/', "__")))
+}
+
 fn finish(report: &Report) -> ! {
-    let line = match serde_json::to_string(report) {
-        Ok(line) => line,
-        Err(error) => {
-            eprintln!("a report that is no JSON: {error}");
-            exit(2);
-        }
-    };
-    let mut stdout = std::io::stdout().lock();
-    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-    exit(if written.is_ok() { 0 } else { 2 })
+    if let Err(error) = tell(report) {
+        eprintln!("a report that could not be written: {error}");
+        exit(2);
+    }
+    exit(0)
+}
+
+fn tell(report: &Report) -> io::Result<()> {
+    if let Some(file) = SITES.get() {
+        report.hits.write(file)?;
+    }
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", serde_json::to_string(report)?)?;
+    stdout.flush()
 }

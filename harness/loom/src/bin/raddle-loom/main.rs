@@ -88,6 +88,11 @@ fn run(selected: Vec<Scenario>, args: &Args) -> ExitCode {
         println!("left out  {:<44} needs {}", scenario.name, needs.join(", "));
         left_out.push(LeftOut { name: scenario.name, needs });
     }
+    if let Some(directory) = &args.sites
+        && let Err(error) = fs::create_dir_all(directory)
+    {
+        return refuse(&format!("{} could not be created: {error}", directory.display()));
+    }
     let outcomes = match parent::run(&can, args, jobs, print_outcome) {
         Ok(outcomes) => outcomes,
         Err(error) => return refuse(&format!("a scenario's process could not run: {error}")),

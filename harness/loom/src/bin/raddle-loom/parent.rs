@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use raddle_coverage::Hits;
 use raddle_loom::{Counts, Failure, Judgement, Report, Verdict, judge};
 use raddle_scenarios::Scenario;
 use serde::Serialize;
@@ -93,6 +94,9 @@ fn report(scenario: &Scenario, args: &Args) -> io::Result<Report> {
         Some(bound) => command.args(["--preemption-bound", &bound.to_string()]),
         None => command.arg("--unbounded"),
     };
+    if let Some(directory) = &args.sites {
+        command.arg("--sites").arg(directory);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A child looks at its processor time between executions. One that has not answered long after
     // is stuck inside an execution.
@@ -107,6 +111,7 @@ fn report(scenario: &Scenario, args: &Args) -> io::Result<Report> {
         executions: 0,
         elapsed,
         counts: Counts::default(),
+        hits: Hits::default(),
     })
 }
 

@@ -1,0 +1,124 @@
+//! The sites that the operations of a check come from, and what was done there.
+//!
+//! An operation is noted under the address of its `Location`, which costs one look into a table.
+//! The same site may have several such addresses (generic code has one per crate that instantiates
+//! it): they are joined at the end, by their text.
+
+use core::cell::RefCell;
+use core::hash::{BuildHasherDefault, Hasher};
+use core::panic::Location;
+use std::collections::HashMap;
+
+use raddle_coverage::{Hit, Hits, Operation as Operated, Site};
+
+use crate::history::Operation;
+
+/// The address of a `Location`, and that of the operation's name.
+type Key = (usize, usize);
+
+/// What is known of all sites.
+#[derive(Debug, Default)]
+pub(crate) struct Sites {
+    table: RefCell<HashMap<Key, Noted, BuildHasherDefault<AddressHasher>>>,
+}
+
+/// What is known of one site.
+#[derive(Debug)]
+struct Noted {
+    site: &'static Location<'static>,
+    operation: Operation,
+    count: u64,
+    succeeded: u64,
+    failed: u64,
+    threads: u64,
+}
+
+impl Sites {
+    /// `thread` does `operation` at `site`.
+    pub(crate) fn note(
+        &self,
+        thread: usize,
+        operation: Operation,
+        site: &'static Location<'static>,
+    ) {
+        let mut table = self.table.borrow_mut();
+        let noted = table.entry(key(operation, site)).or_insert_with(|| Noted {
+            site,
+            operation,
+            count: 0,
+            succeeded: 0,
+            failed: 0,
+            threads: 0,
+        });
+        noted.count += 1;
+        noted.threads |= 1 << thread;
+    }
+
+    /// The compare-exchange that was noted last at `site` took effect, or did not.
+    pub(crate) fn outcome(
+        &self,
+        operation: Operation,
+        site: &'static Location<'static>,
+        succeeded: bool,
+    ) {
+        if let Some(noted) = self.table.borrow_mut().get_mut(&key(operation, site)) {
+            *(if succeeded { &mut noted.succeeded } else { &mut noted.failed }) += 1;
+        }
+    }
+
+    /// The sites in the production crates.
+    ///
+    /// # Errors
+    /// One site did two different things.
+    pub(crate) fn hits(&self) -> Result<Hits, String> {
+        let mut hits = Hits::default();
+        for noted in self.table.borrow().values() {
+            if production(noted.site.file()) && !noted.operation.name.contains(' ') {
+                hits.note(Site::from(noted.site), noted.hit())?;
+            }
+        }
+        Ok(hits)
+    }
+}
+
+/// Whether the file is of a crate that must not know the machine. (The platform itself does: what it
+/// does for others stands at their sites.)
+fn production(file: &str) -> bool {
+    let own = ["crates/", "apps/"].iter().any(|directory| file.starts_with(directory));
+    own && !file.starts_with("crates/platform/")
+}
+
+fn key(operation: Operation, site: &'static Location<'static>) -> Key {
+    (core::ptr::from_ref(site).addr(), operation.name.as_ptr().addr())
+}
+
+impl Noted {
+    fn hit(&self) -> Hit {
+        let Operation { name, order, failure, .. } = self.operation;
+        let orderings = order.into_iter().chain(failure).map(|order| format!("{order:?}"));
+        Hit {
+            operation: Operated { name: name.to_owned(), orderings: orderings.collect() },
+            count: self.count,
+            succeeded: self.succeeded,
+            failed: self.failed,
+            threads: self.threads,
+        }
+    }
+}
+
+/// Mixes two addresses: the table is looked into at each operation.
+#[derive(Debug, Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+    fn write_usize(&mut self, address: usize) {
+        // Fibonacci hashing: an odd multiplier near 2^64 divided by the golden ratio.
+        self.0 = (self.0.rotate_left(5) ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
