@@ -4,6 +4,7 @@
 //! was found or failed, 2 if the command is wrong or cannot run here.
 
 mod bench;
+mod coverage;
 mod forward;
 mod kv_bench;
 mod test;
@@ -31,6 +32,8 @@ enum Verb {
     Test(test::Options),
     Tidy(tidy::Options),
     TestLoom(forward::TestLoom),
+    CoverageLoom(coverage::Loom),
+    Coverage(coverage::All),
     KvBench(kv_bench::Options),
     Bench(bench::Options),
 }
@@ -65,6 +68,8 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::run_steps(&options),
         Verb::Tidy(options) => tidy::run(&options),
         Verb::TestLoom(options) => options.run(),
+        Verb::CoverageLoom(options) => options.run(),
+        Verb::Coverage(options) => options.run(),
         Verb::KvBench(options) => kv_bench::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

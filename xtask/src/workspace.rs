@@ -11,6 +11,8 @@ use crate::Error;
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
+    /// Where cargo puts what it builds.
+    pub(crate) target: PathBuf,
     pub(crate) packages: Vec<Package>,
 }
 
@@ -68,6 +70,7 @@ pub(crate) struct Dependency {
 struct Metadata {
     packages: Vec<RawPackage>,
     workspace_root: PathBuf,
+    target_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
@@ -114,7 +117,7 @@ impl Workspace {
         let mut packages: Vec<_> =
             metadata.packages.into_iter().map(|package| Package::new(package, &root)).collect();
         packages.sort_by(|a, b| a.directory.cmp(&b.directory));
-        Ok(Self { root, packages })
+        Ok(Self { root, target: metadata.target_directory, packages })
     }
 
     /// The package called `name`.

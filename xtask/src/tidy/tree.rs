@@ -70,7 +70,8 @@ impl Tree {
             Err(_) => (PathBuf::from("/"), path.strip_prefix("/").unwrap_or(path).to_path_buf()),
         };
         let files = vec![File::new(relative, &read(path)?)];
-        let workspace = Workspace { root: root.clone(), packages: Vec::new() };
+        let workspace =
+            Workspace { root: root.clone(), target: PathBuf::new(), packages: Vec::new() };
         Ok(Self::new(workspace, prefix(&root), files, vec![Scope::Production], Vec::new()))
     }
 
