@@ -51,6 +51,7 @@ mod broken_locks;
 mod condvar;
 mod freed;
 mod mutex;
+mod nested;
 mod ownership;
 mod parker;
 mod polled;
@@ -61,6 +62,7 @@ mod rwlock;
 mod semaphore;
 mod threads;
 mod wait_group;
+mod waiters;
 
 pub use threads::{JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
 

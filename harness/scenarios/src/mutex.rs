@@ -1,11 +1,13 @@
-//! `ParkingMutex`: threads and futures as waiters.
+//! `ParkingMutex`: threads, fibers and futures as waiters.
 
 use core::pin::pin;
+use core::task::Poll;
 
 use raddle_parking_lot::{MutexGuard, ParkingMutex};
 use raddle_platform::{Instant, Platform, suspend};
 
 use crate::freed::Freed;
+use crate::waiters::{Blocking, Waiter, each_blocking, each_blocking_pair, each_pair, each_waiter};
 use crate::{Needs, Scenario, polled, scope};
 
 type Mutex<P, T = u32> = ParkingMutex<T, P>;
@@ -13,65 +15,71 @@ type Mutex<P, T = u32> = ParkingMutex<T, P>;
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
 
-/// Two threads lock, and the main one after them.
-fn exclusion<P: Platform>() {
+/// Two lock, and the main thread after them.
+fn exclusion<P: Platform, A: Waiter<P>, B: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     scope::<P, _>(|threads| {
-        threads.spawn(|| *mutex.lock() += 1);
-        *mutex.lock() += 1;
+        threads.spawn(|| A::run(|| *A::lock(&mutex) += 1));
+        B::run(|| *B::lock(&mutex) += 1);
     });
     assert_eq!(*mutex.lock(), 2);
 }
 
 /// Each locks twice: the second time meets a waiter that was woken by the first.
-fn no_lost_wakeup_of_two<P: Platform>() {
+fn no_lost_wakeup_of_two<P: Platform, A: Waiter<P>, B: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     scope::<P, _>(|threads| {
         threads.spawn(|| {
-            *mutex.lock() += 1;
-            *mutex.lock() += 1;
+            A::run(|| {
+                *A::lock(&mutex) += 1;
+                *A::lock(&mutex) += 1;
+            });
         });
-        *mutex.lock() += 1;
-        *mutex.lock() += 1;
+        B::run(|| {
+            *B::lock(&mutex) += 1;
+            *B::lock(&mutex) += 1;
+        });
     });
     assert_eq!(mutex.into_inner(), 4);
 }
 
-fn no_lost_wakeup_of_three<P: Platform>() {
+fn no_lost_wakeup_of_three<P: Platform, A: Waiter<P>, B: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     scope::<P, _>(|threads| {
-        threads.spawn(|| *mutex.lock() += 1);
-        threads.spawn(|| *mutex.lock() += 1);
-        *mutex.lock() += 1;
+        threads.spawn(|| A::run(|| *A::lock(&mutex) += 1));
+        threads.spawn(|| B::run(|| *B::lock(&mutex) += 1));
+        A::run(|| *A::lock(&mutex) += 1);
     });
     assert_eq!(mutex.into_inner(), 3);
 }
 
-fn threads_and_futures_mixed<P: Platform>() {
-    let mutex = Mutex::<P>::new_in(0);
-    scope::<P, _>(|threads| {
-        threads.spawn(|| *mutex.lock() += 1);
-        threads.spawn(|| suspend::block_on::<P, _>(async { *mutex.lock_async().await += 1 }));
-        *mutex.lock() += 1;
-    });
-    assert_eq!(mutex.into_inner(), 3);
-}
-
-fn registration_against_unlock<P: Platform>() {
+fn registration_against_unlock<P: Platform, W: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     let guard = mutex.lock();
     scope::<P, _>(|threads| {
-        threads.spawn(|| suspend::block_on::<P, _>(async { *mutex.lock_async().await += 1 }));
+        threads.spawn(|| W::run(|| *W::lock(&mutex) += 1));
         drop(guard);
     });
     assert_eq!(mutex.into_inner(), 1);
 }
 
-fn timeout_against_unlock<P: Platform>() {
+fn try_lock<P: Platform>() {
+    let mutex = Mutex::<P>::new_in(0);
+    let attempt = || u32::from(mutex.try_lock().map(|mut guard| *guard += 1).is_some());
+    let locked = scope::<P, _>(|threads| {
+        let theirs = threads.spawn(attempt);
+        attempt() + theirs.join()
+    });
+    assert!(locked >= 1 && !mutex.is_locked());
+    assert_eq!(mutex.into_inner(), locked);
+}
+
+fn timeout_against_unlock<P: Platform, W: Blocking<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     let guard = mutex.lock();
     let locked = scope::<P, _>(|threads| {
-        let waiter = threads.spawn(|| mutex.try_lock_until(SOON).map(|mut guard| *guard += 1));
+        let waiter =
+            threads.spawn(|| W::run(|| mutex.try_lock_until(SOON).map(|mut guard| *guard += 1)));
         drop(guard);
         waiter.join().is_some()
     });
@@ -79,11 +87,12 @@ fn timeout_against_unlock<P: Platform>() {
     assert_eq!(guard.map(|guard| *guard), Some(u32::from(locked)), "left locked");
 }
 
-fn timeout_against_handover<P: Platform>() {
+fn timeout_against_handover<P: Platform, W: Blocking<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     let guard = mutex.lock();
     let locked = scope::<P, _>(|threads| {
-        let waiter = threads.spawn(|| mutex.try_lock_until(SOON).map(|mut guard| *guard += 1));
+        let waiter =
+            threads.spawn(|| W::run(|| mutex.try_lock_until(SOON).map(|mut guard| *guard += 1)));
         MutexGuard::unlock_fair(guard);
         waiter.join().is_some()
     });
@@ -93,12 +102,12 @@ fn timeout_against_handover<P: Platform>() {
 
 /// The one that times out was first in the queue, and woken; but the main thread was faster. Whoever
 /// is behind it must be woken next time.
-fn timeout_passes_the_wake_on<P: Platform>() {
+fn timeout_passes_the_wake_on<P: Platform, A: Blocking<P>, B: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     let guard = mutex.lock();
     scope::<P, _>(|threads| {
-        threads.spawn(|| drop(mutex.try_lock_until(SOON)));
-        threads.spawn(|| *mutex.lock() += 1);
+        threads.spawn(|| A::run(|| drop(mutex.try_lock_until(SOON))));
+        threads.spawn(|| B::run(|| *B::lock(&mutex) += 1));
         drop(guard);
         *mutex.lock() += 1;
     });
@@ -107,10 +116,10 @@ fn timeout_passes_the_wake_on<P: Platform>() {
 
 /// The main thread takes the mutex again and again, so that the waiter loses, starves, and is
 /// handed it.
-fn handover_under_barging<P: Platform>() {
+fn handover_under_barging<P: Platform, W: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     scope::<P, _>(|threads| {
-        threads.spawn(|| *mutex.lock() += 1);
+        threads.spawn(|| W::run(|| *W::lock(&mutex) += 1));
         for _ in 0..3 {
             *mutex.lock() += 1;
         }
@@ -140,12 +149,40 @@ fn handover_against_newcomer<P: Platform>() {
     assert_eq!(mutex.into_inner(), 1 + newcomer.map_or(0, |()| 1));
 }
 
-fn future_dropped_in_the_queue<P: Platform>() {
+/// The owner makes way for whoever is queued, if anybody is, and has the mutex again afterwards.
+fn bump_against_waiter<P: Platform, W: Waiter<P>>() {
+    let mutex = Mutex::<P>::new_in(0);
+    let mut guard = mutex.lock();
+    scope::<P, _>(|threads| {
+        threads.spawn(|| W::run(|| *W::lock(&mutex) += 1));
+        MutexGuard::bump(&mut guard);
+        let seen = *guard;
+        *guard += 1;
+        assert_eq!(*guard, seen + 1);
+        drop(guard);
+    });
+    assert_eq!(mutex.into_inner(), 2);
+}
+
+/// The owner of a part of the value unlocks the whole.
+fn mapped_guard_against_waiter<P: Platform, W: Waiter<P>>() {
+    let mutex = Mutex::<P, (u32, u32)>::new_in((0, 0));
+    let part = MutexGuard::map(mutex.lock(), |pair| &mut pair.1);
+    scope::<P, _>(|threads| {
+        threads.spawn(|| W::run(|| W::lock(&mutex).0 += 1));
+        let mut part = part;
+        *part += 1;
+        drop(part);
+    });
+    assert_eq!(mutex.into_inner(), (1, 1));
+}
+
+fn future_dropped_in_the_queue<P: Platform, W: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
     let guard = mutex.lock();
     scope::<P, _>(|threads| {
         threads.spawn(|| drop(polled::once(pin!(mutex.lock_async()))));
-        threads.spawn(|| *mutex.lock() += 1);
+        threads.spawn(|| W::run(|| *W::lock(&mutex) += 1));
         drop(guard);
     });
     assert_eq!(mutex.try_lock().map(|guard| *guard), Some(1));
@@ -169,8 +206,8 @@ fn waker_replaced_against_unlock<P: Platform>() {
         threads.spawn(|| {
             let mut lock = pin!(mutex.lock_async());
             match polled::once(lock.as_mut()) {
-                core::task::Poll::Ready(mut guard) => *guard += 1,
-                core::task::Poll::Pending => *suspend::block_on::<P, _>(lock) += 1,
+                Poll::Ready(mut guard) => *guard += 1,
+                Poll::Pending => *suspend::block_on::<P, _>(lock) += 1,
             }
         });
         drop(guard);
@@ -178,7 +215,7 @@ fn waker_replaced_against_unlock<P: Platform>() {
     assert_eq!(mutex.into_inner(), 1);
 }
 
-fn freed_right_after<P: Platform>() {
+fn freed_right_after<P: Platform, W: Waiter<P>>() {
     let mutex = Freed::new(Mutex::<P>::new_in(0));
     // SAFETY: freed by the other thread, after this one has unlocked.
     let guard = unsafe { mutex.get() }.lock();
@@ -186,7 +223,7 @@ fn freed_right_after<P: Platform>() {
         threads.spawn(move || {
             let mutex = mutex;
             // SAFETY: freed below.
-            *unsafe { mutex.get() }.lock() += 1;
+            W::run(|| *W::lock(unsafe { mutex.get() }) += 1);
             // SAFETY: who unlocked is done with the mutex.
             unsafe { mutex.free() };
         });
@@ -194,7 +231,7 @@ fn freed_right_after<P: Platform>() {
     });
 }
 
-fn freed_right_after_a_handover<P: Platform>() {
+fn freed_right_after_a_handover<P: Platform, W: Waiter<P>>() {
     let mutex = Freed::new(Mutex::<P>::new_in(0));
     // SAFETY: freed by the other thread, after this one has unlocked.
     let guard = unsafe { mutex.get() }.lock();
@@ -202,7 +239,7 @@ fn freed_right_after_a_handover<P: Platform>() {
         threads.spawn(move || {
             let mutex = mutex;
             // SAFETY: freed below.
-            suspend::block_on::<P, _>(async { *unsafe { mutex.get() }.lock_async().await += 1 });
+            W::run(|| *W::lock(unsafe { mutex.get() }) += 1);
             // SAFETY: who unlocked is done with the mutex.
             unsafe { mutex.free() };
         });
@@ -213,78 +250,17 @@ fn freed_right_after_a_handover<P: Platform>() {
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
-    vec![
+    let mut list = vec![
         Scenario::new(
-            "mutex/exclusion",
-            "what one did under the mutex, the next one sees",
-            exclusion::<P>,
+            "mutex/try_lock",
+            "two that do not wait are never both inside, and one gets in",
+            try_lock::<P>,
         )
-        .needs(one),
-        Scenario::new(
-            "mutex/no_lost_wakeup_of_two",
-            "two that lock again and again both get the mutex each time",
-            no_lost_wakeup_of_two::<P>,
-        )
-        .needs(one)
-        .bound(5),
-        Scenario::new(
-            "mutex/no_lost_wakeup_of_three",
-            "three that lock at the same time all get the mutex",
-            no_lost_wakeup_of_three::<P>,
-        )
-        .needs(two)
-        .bound(3),
-        Scenario::new(
-            "mutex/threads_and_futures_mixed",
-            "threads and a future that lock at the same time all get the mutex",
-            threads_and_futures_mixed::<P>,
-        )
-        .needs(two)
-        .bound(3),
-        Scenario::new(
-            "mutex/registration_against_unlock",
-            "a future that queues while the mutex is unlocked is woken",
-            registration_against_unlock::<P>,
-        )
-        .needs(one),
-        Scenario::new(
-            "mutex/timeout_against_unlock",
-            "a waiter whose time is over when it is woken leaves the mutex usable",
-            timeout_against_unlock::<P>,
-        )
-        .needs(one.clock()),
-        Scenario::new(
-            "mutex/timeout_against_handover",
-            "a mutex handed to a waiter whose time is over is neither lost nor leaked",
-            timeout_against_handover::<P>,
-        )
-        .needs(one.clock())
-        .bound(4),
-        Scenario::new(
-            "mutex/timeout_passes_the_wake_on",
-            "a woken waiter whose time is over does not keep the next one waiting",
-            timeout_passes_the_wake_on::<P>,
-        )
-        .needs(two.clock())
-        .bound(2),
-        Scenario::new(
-            "mutex/handover_under_barging",
-            "a waiter that is overtaken too often is handed the mutex",
-            handover_under_barging::<P>,
-        )
-        .needs(one)
-        .bound(4),
+        .needs(Needs::ATOMICS.threads(1)),
         Scenario::new(
             "mutex/handover_against_newcomer",
             "a newcomer does not take a mutex that is being handed over",
             handover_against_newcomer::<P>,
-        )
-        .needs(two)
-        .bound(3),
-        Scenario::new(
-            "mutex/future_dropped_in_the_queue",
-            "a future that is dropped while it is queued or woken keeps nobody waiting",
-            future_dropped_in_the_queue::<P>,
         )
         .needs(two)
         .bound(2),
@@ -293,8 +269,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a mutex handed to a future that is dropped is unlocked",
             future_dropped_against_handover::<P>,
         )
-        .needs(Needs::ATOMICS.threads(1))
-        .bound(4),
+        .needs(Needs::ATOMICS.threads(1)),
         Scenario::new(
             "mutex/waker_replaced_against_unlock",
             "a future that is polled with a new waker while it is woken is woken",
@@ -302,17 +277,126 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(one)
         .bound(4),
-        Scenario::new(
+    ];
+    list.extend(contended::<P>(one, two));
+    list.extend(released::<P>(one));
+    list
+}
+
+/// Waiters against each other.
+fn contended<P: Platform>(one: Needs, two: Needs) -> Vec<Scenario> {
+    [
+        each_pair!(
+            "mutex/exclusion",
+            "what one did under the mutex, the next one sees",
+            exclusion,
+            P
+        )
+        .map(|each| each.needs(one))
+        .to_vec(),
+        each_pair!(
+            "mutex/no_lost_wakeup_of_two",
+            "two that lock again and again both get the mutex each time",
+            no_lost_wakeup_of_two,
+            P
+        )
+        .map(|each| each.needs(one).bound(4))
+        .to_vec(),
+        each_pair!(
+            "mutex/no_lost_wakeup_of_three",
+            "three that lock at the same time all get the mutex",
+            no_lost_wakeup_of_three,
+            P
+        )
+        .map(|each| each.needs(two).bound(3))
+        .to_vec(),
+        each_blocking_pair!(
+            "mutex/timeout_passes_the_wake_on",
+            "a woken waiter whose time is over does not keep the next one waiting",
+            timeout_passes_the_wake_on,
+            P
+        )
+        .map(|each| each.needs(two.clock()).bound(2))
+        .to_vec(),
+        each_waiter!(
+            "mutex/future_dropped_in_the_queue",
+            "a future that is dropped while it is queued or woken keeps nobody waiting",
+            future_dropped_in_the_queue,
+            P
+        )
+        .map(|each| each.needs(two).bound(2))
+        .to_vec(),
+    ]
+    .concat()
+}
+
+/// A waiter against the owner.
+fn released<P: Platform>(one: Needs) -> Vec<Scenario> {
+    [
+        each_waiter!(
+            "mutex/registration_against_unlock",
+            "a waiter that queues while the mutex is unlocked is woken",
+            registration_against_unlock,
+            P
+        )
+        .map(|each| each.needs(one))
+        .to_vec(),
+        each_blocking!(
+            "mutex/timeout_against_unlock",
+            "a waiter whose time is over when it is woken leaves the mutex usable",
+            timeout_against_unlock,
+            P
+        )
+        .map(|each| each.needs(one.clock()))
+        .to_vec(),
+        each_blocking!(
+            "mutex/timeout_against_handover",
+            "a mutex handed to a waiter whose time is over is neither lost nor leaked",
+            timeout_against_handover,
+            P
+        )
+        .map(|each| each.needs(one.clock()))
+        .to_vec(),
+        each_waiter!(
+            "mutex/handover_under_barging",
+            "a waiter that is overtaken too often is handed the mutex",
+            handover_under_barging,
+            P
+        )
+        .map(|each| each.needs(one).bound(4))
+        .to_vec(),
+        each_waiter!(
+            "mutex/bump_against_waiter",
+            "an owner that makes way lets a waiter have the mutex, and has it again",
+            bump_against_waiter,
+            P
+        )
+        .map(|each| each.needs(one))
+        .to_vec(),
+        each_waiter!(
+            "mutex/mapped_guard_against_waiter",
+            "a guard of a part unlocks the whole",
+            mapped_guard_against_waiter,
+            P
+        )
+        .map(|each| each.needs(one))
+        .to_vec(),
+        each_waiter!(
             "mutex/freed_right_after",
             "who unlocks does not touch the mutex after the next one has it, which may free it",
-            freed_right_after::<P>,
+            freed_right_after,
+            P
         )
-        .needs(one),
-        Scenario::new(
+        .map(|each| each.needs(one))
+        .to_vec(),
+        each_waiter!(
             "mutex/freed_right_after_a_handover",
             "who hands the mutex over does not touch it afterwards",
-            freed_right_after_a_handover::<P>,
+            freed_right_after_a_handover,
+            P
         )
-        .needs(one),
+        .map(|each| each.needs(one))
+        .to_vec(),
     ]
+    .concat()
 }
