@@ -21,6 +21,8 @@ pub struct Bounds {
     pub barge_ns: u64,
     /// Rounds of an idle worker's search for work before it sleeps.
     pub idle_searches: u32,
+    /// Shards of the registry of tasks for each worker, where there are several; a power of two.
+    pub registry_shards: usize,
     /// Completions that a driver hands over at a time.
     pub completion_batch: usize,
 }

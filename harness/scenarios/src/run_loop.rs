@@ -5,7 +5,6 @@ use raddle_parking_lot::Semaphore;
 use raddle_platform::Platform;
 use raddle_runtime::internals::{Seat, crew};
 use raddle_runtime::task::Builder;
-use raddle_runtime::yield_now;
 
 use crate::{Needs, Scenario, scope};
 

@@ -47,6 +47,7 @@ impl Platform for Native {
         barges: 64,
         barge_ns: 500_000,
         idle_searches: 2,
+        registry_shards: 4,
         completion_batch: 256,
     };
 

@@ -27,7 +27,8 @@ pub(crate) struct Registry<P: Platform> {
 
 impl<P: Platform> Registry<P> {
     pub(crate) fn new(workers: usize) -> Self {
-        let shards = if workers == 1 { 1 } else { (workers * 4).next_power_of_two() };
+        let per_worker = if workers == 1 { 1 } else { P::BOUNDS.registry_shards };
+        let shards = (workers * per_worker).next_power_of_two();
         let shard = || CachePadded::new(Spinlock::new(Shard { first: None, closed: false }));
         Self { shards: (0..shards).map(|_| shard()).collect() }
     }
