@@ -11,6 +11,7 @@ use raddle_platform::{Atomic, AtomicInt};
 
 use crate::history::Effect;
 use crate::loads::Loads;
+use crate::step;
 use crate::world::{self, Kind, Step, with};
 
 macro_rules! loom_atomic {
@@ -53,6 +54,7 @@ macro_rules! loom_atomic {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 self.loads.before_write(step.thread());
+                let (success, failure) = (step.order(success), step.failure(failure));
                 let result =
                     self.inner.compare_exchange($pack(current), $pack(new), success, failure);
                 let result = result.map($unpack).map_err($unpack);
@@ -62,7 +64,7 @@ macro_rules! loom_atomic {
                         Effect::Refused { expected: $number(current), found: $number(found) }
                     }
                 };
-                step.exchanged(result.is_ok());
+                let result = step.exchanged(current, result);
                 self.written(step, effect);
                 result
             }
@@ -84,19 +86,19 @@ macro_rules! loom_atomic {
             fn load(&self, order: Ordering) -> $value {
                 let step = self.step("load", order);
                 self.loads.before_load(step.thread());
-                let value = $unpack(self.inner.load(order));
+                let value = $unpack(self.inner.load(step.order(order)));
                 self.loads.after_load(step.thread());
                 step.end(Effect::Value($number(value)));
                 value
             }
             fn store(&self, value: $value, order: Ordering) {
                 let step = self.write_step("store", order);
-                self.inner.store($pack(value), order);
+                self.inner.store($pack(value), step.order(order));
                 self.written(step, Effect::Value($number(value)));
             }
             fn swap(&self, value: $value, order: Ordering) -> $value {
                 let step = self.write_step("swap", order);
-                let old = $unpack(self.inner.swap($pack(value), order));
+                let old = $unpack(self.inner.swap($pack(value), step.order(order)));
                 self.written(step, Effect::Change($number(old), $number(value)));
                 old
             }
@@ -124,7 +126,7 @@ macro_rules! loom_atomic {
                 self.exchange(step, current, new, success, failure)
             }
             fn with_mut<R>(&mut self, f: impl FnOnce(&mut $value) -> R) -> R {
-                world::note("with_mut");
+                step::note("with_mut");
                 self.inner.with_mut(|raw| {
                     let mut value = $unpack(*raw);
                     let result = f(&mut value);
@@ -152,7 +154,7 @@ macro_rules! loom_int {
         impl AtomicInt<$value> for $name {
             $(fn $method(&self, value: $value, order: Ordering) -> $value {
                 let step = self.write_step(stringify!($method), order);
-                let old = self.inner.$method(value, order);
+                let old = self.inner.$method(value, step.order(order));
                 let new: fn($value, $value) -> $value = $new;
                 self.written(step, Effect::Change(old as u64, new(old, value) as u64));
                 old

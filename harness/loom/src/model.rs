@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Once;
@@ -9,6 +10,7 @@ use std::sync::Once;
 use raddle_coverage::Hits;
 use serde::{Deserialize, Serialize};
 
+use crate::mutation::Mutation;
 use crate::world::{self, Counts, Panic, Session, World};
 use crate::{cpu, threads};
 
@@ -55,6 +57,10 @@ pub struct Report {
     pub elapsed: Duration,
     /// The operations of all executions together.
     pub counts: Counts,
+    /// How often the mutation did something other than the code says.
+    pub mutated: u64,
+    /// After which sites in production code a thread's waker was called, and how often.
+    pub wakes: BTreeMap<String, u64>,
     /// The sites in production code that they came from.
     #[serde(skip)]
     pub hits: Hits,
@@ -73,12 +79,18 @@ impl Report {
 pub struct Model {
     preemption_bound: Option<usize>,
     max_duration: Duration,
+    mutation: Option<Mutation>,
     on_failure: Option<fn(&Report)>,
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self { preemption_bound: None, max_duration: Duration::from_secs(60), on_failure: None }
+        Self {
+            preemption_bound: None,
+            max_duration: Duration::from_secs(60),
+            mutation: None,
+            on_failure: None,
+        }
     }
 }
 
@@ -115,6 +127,13 @@ impl Model {
         self
     }
 
+    /// Does something other than the code says, at one site. [`Report::mutated`] tells whether any
+    /// execution came there.
+    pub fn mutate(mut self, mutation: Option<Mutation>) -> Self {
+        self.mutation = mutation;
+        self
+    }
+
     /// Calls `f` as soon as an execution has failed, before anything unwinds: destructors run in a
     /// world that loom has given up, so the process may abort in one. A process of its own exits
     /// from `f`.
@@ -126,7 +145,8 @@ impl Model {
     /// Runs `program` through all of its executions.
     pub fn check(&self, program: impl Fn() + 'static) -> Report {
         install_hook();
-        let session = Rc::new(Session::new(self.max_duration, self.on_failure));
+        let session =
+            Rc::new(Session::new(self.max_duration, self.mutation.clone(), self.on_failure));
         let mut builder = loom::model::Builder::new();
         builder.max_branches = MAX_BRANCHES;
         builder.preemption_bound = self.preemption_bound;
@@ -199,6 +219,8 @@ impl Session {
             executions: self.executions.get(),
             elapsed: self.elapsed(),
             counts: self.counts.get(),
+            mutated: self.mutated.get(),
+            wakes: self.sites.wakes(),
             hits: match self.sites.hits() {
                 Ok(hits) => hits,
                 Err(why) => panic!("{why}"),

@@ -18,8 +18,10 @@ impl Wake for Token {
         self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        let step = Step::plain(Kind::Parker, "wake token", None);
-        Token::wake(self);
+        let step = Step::wake();
+        if !step.is_dropped() {
+            Token::wake(self);
+        }
         step.end(Effect::Done);
     }
 }

@@ -6,7 +6,8 @@ use raddle_platform::global::{Handle, Key};
 use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
 
 use crate::history::Effect;
-use crate::world::{self, Kind, Step, with};
+use crate::step;
+use crate::world::{Kind, Step, with};
 use crate::{atomics, clock, driver, parker, race, rng, threads};
 
 /// Threads and memory as loom explores them. Its operations work only inside a
@@ -38,12 +39,17 @@ impl Platform for Loom {
         barges: 1,
         barge_ns: 1_000,
         idle_searches: 0,
+        registry_shards: 1,
         completion_batch: 2,
     };
 
     fn fence(order: Ordering) {
         let step = Step::plain(Kind::Atomics, "fence", Some(order));
-        loom::sync::atomic::fence(order);
+        // A fence that a mutation has made relaxed is none.
+        let order = step.order(order);
+        if order != Ordering::Relaxed {
+            loom::sync::atomic::fence(order);
+        }
         step.end(Effect::Done);
     }
 
@@ -72,7 +78,7 @@ impl Platform for Loom {
     }
 
     fn buggify(_: Site) -> bool {
-        world::note("buggify");
+        step::note("buggify");
         false
     }
 
@@ -88,7 +94,7 @@ impl Platform for Loom {
             Event::Stolen { count, .. } => ("stole tasks", count as u64),
             _ => ("other event", 0),
         };
-        world::note("event");
+        step::note("event");
         Step::plain(Kind::Other, name, None).end(Effect::Value(id));
     }
 

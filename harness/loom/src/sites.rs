@@ -7,7 +7,7 @@
 use core::cell::RefCell;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::panic::Location;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use raddle_coverage::{Hit, Hits, Operation as Operated, Site};
 
@@ -20,6 +20,7 @@ type Key = (usize, usize);
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
     table: RefCell<HashMap<Key, Noted, BuildHasherDefault<AddressHasher>>>,
+    wakes: RefCell<HashMap<usize, (&'static Location<'static>, u64)>>,
 }
 
 /// What is known of one site.
@@ -27,6 +28,8 @@ pub(crate) struct Sites {
 struct Noted {
     site: &'static Location<'static>,
     operation: Operation,
+    /// An operation of production code, and no remark.
+    counted: bool,
     count: u64,
     succeeded: u64,
     failed: u64,
@@ -34,17 +37,18 @@ struct Noted {
 }
 
 impl Sites {
-    /// `thread` does `operation` at `site`.
+    /// `thread` does `operation` at `site`. Returns whether it is one of production code.
     pub(crate) fn note(
         &self,
         thread: usize,
         operation: Operation,
         site: &'static Location<'static>,
-    ) {
+    ) -> bool {
         let mut table = self.table.borrow_mut();
         let noted = table.entry(key(operation, site)).or_insert_with(|| Noted {
             site,
             operation,
+            counted: production(site.file()) && !operation.name.contains(' '),
             count: 0,
             succeeded: 0,
             failed: 0,
@@ -52,6 +56,13 @@ impl Sites {
         });
         noted.count += 1;
         noted.threads |= 1 << thread;
+        noted.counted
+    }
+
+    /// A thread whose last operation in production code was the one at `site` wakes a thread.
+    pub(crate) fn note_wake(&self, site: &'static Location<'static>) {
+        let mut wakes = self.wakes.borrow_mut();
+        wakes.entry(core::ptr::from_ref(site).addr()).or_insert((site, 0)).1 += 1;
     }
 
     /// The compare-exchange that was noted last at `site` took effect, or did not.
@@ -72,12 +83,19 @@ impl Sites {
     /// One site did two different things.
     pub(crate) fn hits(&self) -> Result<Hits, String> {
         let mut hits = Hits::default();
-        for noted in self.table.borrow().values() {
-            if production(noted.site.file()) && !noted.operation.name.contains(' ') {
-                hits.note(Site::from(noted.site), noted.hit())?;
-            }
+        for noted in self.table.borrow().values().filter(|noted| noted.counted) {
+            hits.note(Site::from(noted.site), noted.hit())?;
         }
         Ok(hits)
+    }
+
+    /// After which sites threads were woken, and how often.
+    pub(crate) fn wakes(&self) -> BTreeMap<String, u64> {
+        let mut wakes = BTreeMap::new();
+        for (site, count) in self.wakes.borrow().values() {
+            *wakes.entry(Site::from(*site).to_string()).or_default() += count;
+        }
+        wakes
     }
 }
 

@@ -32,7 +32,7 @@ use loom::sync::atomic::AtomicUsize;
 use loom::thread::{self, Thread};
 use raddle_platform::Instant;
 
-use crate::clock;
+use crate::{clock, step};
 
 /// See the module.
 pub(crate) struct Token {
@@ -53,6 +53,9 @@ impl Token {
 
     /// Sets the token, and wakes whoever sleeps on it.
     pub(crate) fn wake(&self) {
+        if step::is_dropping() {
+            return;
+        }
         // ORDERING: pairs with the acquiring swap in `take`.
         if self.word.swap(1, Ordering::Release) == 0
             && let Some(sleeper) = self.sleeper.take()

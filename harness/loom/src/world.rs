@@ -11,7 +11,6 @@
 use core::cell::{Cell, RefCell};
 use core::panic::Location;
 use core::ptr;
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::any::Any;
 use std::rc::Rc;
@@ -23,23 +22,13 @@ use raddle_platform::SlotKey;
 use raddle_platform::global::Table;
 
 use crate::cpu;
-use crate::history::{Effect, History, Operation, Record};
+use crate::history::History;
 use crate::model::Report;
+use crate::mutation::Mutation;
 use crate::net::Net;
 use crate::sites::Sites;
+pub(crate) use crate::step::{Kind, Step};
 use crate::token::Token;
-
-/// What an operation counts as: the second lock against running in another world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Atomics,
-    Parker,
-    Clock,
-    Rng,
-    Driver,
-    /// Not among the things that a scenario declares.
-    Other,
-}
 
 /// How many operations of each kind ran, over all executions of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -75,6 +64,10 @@ pub(crate) struct Session {
     pub(crate) counts: Cell<Counts>,
     pub(crate) history: RefCell<History>,
     pub(crate) sites: Sites,
+    /// What is to be done otherwise than the code says.
+    pub(crate) mutation: Option<Mutation>,
+    /// How often that was.
+    pub(crate) mutated: Cell<u64>,
     /// The panics of the current execution, in order.
     pub(crate) panics: RefCell<Vec<Panic>>,
     /// Stacks that no model thread uses now.
@@ -87,7 +80,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(limit: Duration, on_failure: Option<fn(&Report)>) -> Self {
+    pub(crate) fn new(
+        limit: Duration,
+        mutation: Option<Mutation>,
+        on_failure: Option<fn(&Report)>,
+    ) -> Self {
         Self {
             started: cpu::now(),
             limit,
@@ -95,6 +92,8 @@ impl Session {
             counts: Cell::default(),
             history: RefCell::default(),
             sites: Sites::default(),
+            mutation,
+            mutated: Cell::new(0),
             panics: RefCell::default(),
             stacks: RefCell::default(),
             broken: Cell::new(false),
@@ -140,6 +139,10 @@ pub(crate) struct World {
     current: Cell<usize>,
     pub(crate) threads: RefCell<Vec<Rc<Thread>>>,
     objects: Cell<u32>,
+    /// Where in production code each thread was last.
+    pub(crate) last: [Cell<Option<&'static Location<'static>>>; loom::MAX_THREADS],
+    /// The notification that is being made is to be lost.
+    pub(crate) dropping: Cell<bool>,
     pub(crate) now: Cell<u64>,
     /// What operations on the clock touch; see `clock.rs`.
     pub(crate) clock: Condvar,
@@ -158,6 +161,8 @@ impl World {
             current: Cell::new(0),
             threads: RefCell::default(),
             objects: Cell::new(0),
+            last: Default::default(),
+            dropping: Cell::new(false),
             now: Cell::new(0),
             clock: Condvar::new(),
             net: RefCell::default(),
@@ -172,7 +177,7 @@ impl World {
     }
 
     /// Whether loom takes the running thread for the same.
-    fn agrees_with_loom(&self) -> bool {
+    pub(crate) fn agrees_with_loom(&self) -> bool {
         let known = self.thread().loom.get();
         known.is_none_or(|known| known == loom::thread::current().id())
     }
@@ -266,14 +271,6 @@ pub(crate) fn trusted() -> bool {
     !std::thread::panicking() && try_with(|world| !world.session.broken.get()).unwrap_or(false)
 }
 
-/// Notes an operation that has no effect in this world, and so no place in its history.
-#[track_caller]
-pub(crate) fn note(name: &'static str) {
-    let site = Location::caller();
-    let operation = Operation { name, object: None, order: None, failure: None };
-    with(|world| world.session.sites.note(world.current(), operation, site));
-}
-
 /// Marks a point whose order with the other uses of `what` matters: loom tries both. Nobody waits
 /// on these condition variables, so the call has no effect on memory and makes no happens-before
 /// edge, which an atomic would.
@@ -282,89 +279,4 @@ pub(crate) fn touch(what: impl FnOnce(&World) -> &Condvar) {
     // SAFETY: the world outlives the operation. (A pointer, because others run inside and no
     // borrow of the world may be open then.)
     unsafe { &*what }.notify_one();
-}
-
-/// One operation of a model thread, from before it calls into loom until after.
-pub(crate) struct Step {
-    thread: usize,
-    operation: Operation,
-    site: &'static Location<'static>,
-}
-
-impl Step {
-    /// Begins an operation on an object.
-    #[track_caller]
-    pub(crate) fn on(
-        kind: Kind,
-        object: (&'static str, u32),
-        name: &'static str,
-        order: Option<Ordering>,
-    ) -> Self {
-        let operation = Operation { name, object: Some(object), order, failure: None };
-        Self::start(kind, operation, Location::caller())
-    }
-
-    /// Begins a compare-exchange.
-    #[track_caller]
-    pub(crate) fn exchange(
-        object: (&'static str, u32),
-        name: &'static str,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Self {
-        let (object, order, failure) = (Some(object), Some(success), Some(failure));
-        let operation = Operation { name, object, order, failure };
-        Self::start(Kind::Atomics, operation, Location::caller())
-    }
-
-    /// Begins an operation that has no object.
-    #[track_caller]
-    pub(crate) fn plain(kind: Kind, name: &'static str, order: Option<Ordering>) -> Self {
-        let operation = Operation { name, object: None, order, failure: None };
-        Self::start(kind, operation, Location::caller())
-    }
-
-    fn start(kind: Kind, operation: Operation, site: &'static Location<'static>) -> Self {
-        with(|world| {
-            world.session.sites.note(world.current(), operation, site);
-            let mut counts = world.session.counts.get();
-            match kind {
-                Kind::Atomics => counts.atomics += 1,
-                Kind::Parker => counts.parker += 1,
-                Kind::Clock => counts.clock += 1,
-                Kind::Rng => counts.rng += 1,
-                Kind::Driver => counts.driver += 1,
-                Kind::Other => {}
-            }
-            world.session.counts.set(counts);
-            let thread = world.current();
-            debug_assert!(world.agrees_with_loom(), "a switch was not noticed");
-            world.session.history.borrow_mut().begin(thread, operation, site);
-            Self { thread, operation, site }
-        })
-    }
-
-    /// Who does it.
-    pub(crate) fn thread(&self) -> usize {
-        self.thread
-    }
-
-    /// Others ran inside a part of the operation; this thread runs again.
-    pub(crate) fn resumed(&self) {
-        with(|world| world.set_current(self.thread));
-    }
-
-    /// It is a compare-exchange, and took effect or not.
-    pub(crate) fn exchanged(&self, succeeded: bool) {
-        with(|world| world.session.sites.outcome(self.operation, self.site, succeeded));
-    }
-
-    /// The operation has taken effect, and this thread runs again.
-    pub(crate) fn end(self, effect: Effect) {
-        with(|world| {
-            world.set_current(self.thread);
-            let Self { thread, operation, site } = self;
-            world.session.history.borrow_mut().end(Record { thread, operation, effect, site });
-        });
-    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use raddle_loom::Mutation;
 
 /// Runs the scenarios under loom.
 ///
@@ -40,6 +41,14 @@ pub(crate) struct Args {
     /// Write there which sites of the production code each scenario reached: one file each.
     #[arg(long, value_name = "DIR")]
     pub(crate) sites: Option<PathBuf>,
+
+    /// Do something other than the code says at one site, and see which scenarios notice:
+    /// `file:line:column=change`, where the change is an ordering that becomes one step weaker
+    /// (`AcqRel->Acquire`, `failure:Acquire->Relaxed`), `drop` of a notification, `drop-wake` of
+    /// the wake-ups that follow the operation, or a compare-exchange that lies (`Ok->Err`,
+    /// `Err->Ok`).
+    #[arg(long, value_name = "SITE=CHANGE")]
+    pub(crate) mutate: Option<Mutation>,
 
     /// How many scenarios run at a time; as many as there are processors by default.
     #[arg(long, value_name = "N")]

@@ -25,6 +25,7 @@ pub(crate) fn run(scenario: &Scenario, args: &Args) -> ! {
     let report = Model::new()
         .preemption_bound(args.bound(scenario.bound))
         .max_duration(Duration::from_secs(args.seconds))
+        .mutate(args.mutate.clone())
         .on_failure(|report| finish(report))
         .check(move || scenario.run());
     finish(&report)

@@ -1,5 +1,6 @@
 //! The whole list: each scenario in a child process, several at a time.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -97,6 +98,9 @@ fn report(scenario: &Scenario, args: &Args) -> io::Result<Report> {
     if let Some(directory) = &args.sites {
         command.arg("--sites").arg(directory);
     }
+    if let Some(mutation) = &args.mutate {
+        command.args(["--mutate", &mutation.to_string()]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A child looks at its processor time between executions. One that has not answered long after
     // is stuck inside an execution.
@@ -111,6 +115,8 @@ fn report(scenario: &Scenario, args: &Args) -> io::Result<Report> {
         executions: 0,
         elapsed,
         counts: Counts::default(),
+        mutated: 0,
+        wakes: BTreeMap::new(),
         hits: Hits::default(),
     })
 }
