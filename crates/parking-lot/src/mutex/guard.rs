@@ -33,7 +33,6 @@ impl<'a, T: ?Sized, P: Platform> MutexGuard<'a, T, P> {
     /// # Safety
     /// The caller has locked `mutex`, and leaves the unlocking to the guard.
     #[inline]
-    #[track_caller]
     pub(crate) unsafe fn new(mutex: &'a ParkingMutex<T, P>) -> Self {
         let (_, open) = mutex.value.open_mut();
         Self { mutex, open: ManuallyDrop::new(open), value: PhantomData }

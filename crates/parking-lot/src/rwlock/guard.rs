@@ -64,7 +64,6 @@ impl<'a, T: ?Sized, P: Platform> RwLockReadGuard<'a, T, P> {
     /// # Safety
     /// The caller has locked for reading, and leaves the unlocking to the guard.
     #[inline]
-    #[track_caller]
     pub(super) unsafe fn new(lock: &'a ParkingRwLock<T, P>) -> Self {
         let (_, open) = lock.value.open();
         Self { lock, open: ManuallyDrop::new(open), value: PhantomData }
@@ -107,7 +106,6 @@ impl<'a, T: ?Sized, P: Platform> RwLockWriteGuard<'a, T, P> {
     /// # Safety
     /// The caller has locked for writing, and leaves the unlocking to the guard.
     #[inline]
-    #[track_caller]
     pub(super) unsafe fn new(lock: &'a ParkingRwLock<T, P>) -> Self {
         let (_, open) = lock.value.open_mut();
         Self { lock, open: ManuallyDrop::new(open), value: PhantomData }
@@ -179,7 +177,6 @@ impl<'a, T: ?Sized, P: Platform> RwLockUpgradableReadGuard<'a, T, P> {
     /// # Safety
     /// The caller has locked for upgradable reading, and leaves the unlocking to the guard.
     #[inline]
-    #[track_caller]
     pub(super) unsafe fn new(lock: &'a ParkingRwLock<T, P>) -> Self {
         let (_, open) = lock.value.open();
         Self { lock, open: ManuallyDrop::new(open), value: PhantomData }

@@ -447,6 +447,16 @@ impl<P: Platform> Worker<P> {
         unsafe { (*fiber.yielder.get().cast::<Yielder>()).suspend(switch) };
     }
 
+    /// Suspends the running fiber until its token is there, and takes it. (Not in
+    /// [`Suspend::park`], behind whose `#[track_caller]` an operation has the place of its caller.)
+    #[inline]
+    fn park_fiber(&self, fiber: &Header<P>) {
+        if !fiber.state.take_wake() {
+            P::event(&Event::Parked { task: fiber.id });
+            self.suspend(fiber, Switch::Park);
+        }
+    }
+
     /// Gives way to the other tasks of this worker; `false` if no fiber runs.
     #[inline]
     pub(crate) fn yield_fiber(&self) -> bool {
@@ -493,11 +503,7 @@ impl<P: Platform> Suspend for Worker<P> {
         let Some(fiber) = self.current_fiber() else {
             unreachable!("an inactive suspender is not asked");
         };
-        if fiber.state.take_wake() {
-            return;
-        }
-        P::event(&Event::Parked { task: fiber.id });
-        self.suspend(fiber, Switch::Park);
+        self.park_fiber(fiber);
     }
 
     fn park_until(&self, deadline: Instant) {
