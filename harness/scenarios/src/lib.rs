@@ -59,7 +59,9 @@ mod queue;
 mod run_loop;
 mod runtime;
 mod rwlock;
+mod scheduler;
 mod semaphore;
+mod task;
 mod threads;
 mod wait_group;
 mod waiters;
@@ -82,6 +84,8 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         queue::list::<P>,
         runtime::list::<P>,
         run_loop::list::<P>,
+        scheduler::list::<P>,
+        task::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }

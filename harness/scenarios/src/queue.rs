@@ -28,6 +28,34 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(Needs::ATOMICS.threads(2))
         .bound(3),
+        Scenario::new(
+            "queue/full_ring_against_steal",
+            "a ring that a thief copies from is never written in the slots it copies, and what \
+             finds no room goes to the injector",
+            full_ring_against_steal::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(1)),
+        Scenario::new(
+            "queue/counts_are_conserved_over_a_steal",
+            "while a batch is stolen and taken from again, each task is in one place",
+            counts_are_conserved_over_a_steal::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(2))
+        .bound(3),
+        Scenario::new(
+            "queue/injector_from_two_sides",
+            "what one thread injects another takes, each task once",
+            injector_from_two_sides::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(1)),
+        Scenario::new(
+            "queue/inbox_push_against_drain",
+            "two threads leave tasks in an inbox that its worker drains: each arrives once, and \
+             whoever finds the inbox empty is told so",
+            inbox_push_against_drain::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(2))
+        .bound(3),
     ]
 }
 
@@ -95,4 +123,80 @@ fn two_thieves<P: Platform>() {
         taken.extend(second.join().map(|(task, _)| task));
     });
     all_once(&queues, 3, taken, pushed);
+}
+
+/// Fills the ring, so that every push meets the thief or overflows.
+fn full_ring_against_steal<P: Platform>() {
+    let queues = RunQueues::<P>::new(2);
+    // SAFETY: this thread plays worker 0.
+    let mut pushed: Vec<u64> =
+        (0..P::BOUNDS.run_queue_slots).map(|_| unsafe { queues.push(0) }).collect();
+    let mut taken = Vec::new();
+    scope::<P, _>(|threads| {
+        // SAFETY: that thread plays worker 1.
+        let thief = threads.spawn(|| unsafe { queues.steal(0, 1) });
+        // SAFETY: as above.
+        pushed.push(unsafe { queues.push(0) });
+        taken.extend(thief.join().map(|(task, _)| task));
+    });
+    all_once(&queues, 2, taken, pushed);
+}
+
+fn counts_are_conserved_over_a_steal<P: Platform>() {
+    let queues = RunQueues::<P>::new(3);
+    // SAFETY: this thread plays worker 0.
+    let mut pushed: Vec<u64> = (0..3).map(|_| unsafe { queues.push(0) }).collect();
+    let mut taken = Vec::new();
+    scope::<P, _>(|threads| {
+        // SAFETY: these threads play workers 1 and 2.
+        let first = threads.spawn(|| unsafe { queues.steal(0, 1) });
+        // SAFETY: as above.
+        let second = threads.spawn(|| unsafe { queues.steal(1, 2) });
+        // SAFETY: as above.
+        pushed.push(unsafe { queues.push(0) });
+        let first = first.join();
+        if let Some((_, count)) = first {
+            assert!(count >= 2, "half of three or four");
+        }
+        taken.extend(first.map(|(task, _)| task));
+        taken.extend(second.join().map(|(task, _)| task));
+    });
+    all_once(&queues, 3, taken, pushed);
+}
+
+fn injector_from_two_sides<P: Platform>() {
+    let queues = RunQueues::<P>::new(1);
+    let mut pushed = vec![queues.inject()];
+    let mut taken = Vec::new();
+    scope::<P, _>(|threads| {
+        let other = threads.spawn(|| (queues.inject(), queues.inject_pop()));
+        taken.extend(queues.inject_pop());
+        let (theirs, took) = other.join();
+        pushed.push(theirs);
+        taken.extend(took);
+    });
+    all_once(&queues, 1, taken, pushed);
+}
+
+fn inbox_push_against_drain<P: Platform>() {
+    let queues = RunQueues::<P>::new(1);
+    scope::<P, _>(|threads| {
+        let first = threads.spawn(|| queues.inbox_push(0));
+        let second = threads.spawn(|| queues.inbox_push(0));
+        let mut taken = Vec::new();
+        let mut rounds = 0;
+        if !queues.inbox_is_empty(0) {
+            taken.extend(queues.inbox_drain(0));
+            rounds += 1;
+        }
+        let pushed = [first.join(), second.join()];
+        taken.extend(queues.inbox_drain(0));
+        rounds += 1;
+        taken.sort_unstable();
+        let mut ids = pushed.map(|(id, _)| id);
+        ids.sort_unstable();
+        assert_eq!(taken, ids, "each task arrives once");
+        let told = pushed.iter().filter(|(_, was_empty)| *was_empty).count();
+        assert!((1..=rounds).contains(&told), "the first of each round is told");
+    });
 }
