@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::catalogue::Catalogue;
-use crate::join::{Point, Report, State, Tally, is_required};
+use crate::join::{Arm, Point, Report, State, Tally, Why, is_required};
 
 /// The points of a package, by file.
 pub(crate) type Files<'p, 'a> = BTreeMap<&'p str, Vec<&'p Point<'a>>>;
@@ -93,9 +93,14 @@ pub fn gaps(catalogue: &Catalogue, report: &Report<'_>) -> String {
             let _ = writeln!(text, "{package}: {heading}: {}", gaps.len());
             for (point, why) in gaps {
                 let entry = point.entry;
-                let operation = signature(point);
-                let (site, function, why) = (&entry.site, &entry.function, why.text());
-                let _ = writeln!(text, "  {site}  {function}  {operation}: {why}");
+                let (site, function, operation) = (&entry.site, &entry.function, signature(point));
+                let arm = match why {
+                    Why::NeverFailed | Why::NeverSucceeded => "",
+                    _ => point.arm.map_or("", Arm::name),
+                };
+                let arm = if arm.is_empty() { String::new() } else { format!(" {arm}") };
+                let why = why.text();
+                let _ = writeln!(text, "  {site}  {function}  {operation}{arm}: {why}");
             }
         }
     }

@@ -183,12 +183,17 @@ pub fn is_atomic(name: &str) -> bool {
 /// Whether production code keeps this name for methods of the platform, because the name is what
 /// tells them.
 pub fn is_reserved(name: &str) -> bool {
-    is_atomic(name) || CELL.contains(&name) || OWN.iter().any(|(own, _)| *own == name)
+    is_atomic(name) || CELL.contains(&name) || is_own(name)
 }
 
 /// Whether an operation has one of two outcomes that count apart.
 pub fn is_compare_exchange(name: &str) -> bool {
     matches!(name, "compare_exchange" | "compare_exchange_weak")
+}
+
+/// Whether a function of this name is taken for the platform's, whatever path leads to it.
+pub fn is_own(name: &str) -> bool {
+    OWN.iter().any(|(own, _)| *own == name)
 }
 
 /// Every name, with its category: what a `#[track_caller]` in the platform's source must be among.
@@ -202,6 +207,12 @@ pub fn of_path(path: &Path) -> Option<Category> {
     let names = path.segments.iter().map(|segment| segment.name.as_str());
     let names: Vec<_> = path.self_type().chain(names).collect();
     of_names(&names, path.of_type())
+}
+
+/// Whether `name` after a path or type of these names is an operation.
+pub fn is_through_platform(names: &[String], name: &str) -> bool {
+    let names: Vec<_> = names.iter().map(String::as_str).chain([name]).collect();
+    of_names(&names, true).is_some()
 }
 
 fn of_names(names: &[&str], of_type: bool) -> Option<Category> {

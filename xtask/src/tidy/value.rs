@@ -6,38 +6,38 @@
 //! the macro is called; behind `#[track_caller]` it is wherever the caller is. The catalogue of
 //! sites, which is made from the source, would not find it.
 
+use std::collections::BTreeSet;
+
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
-use syn::spanned::Spanned;
+use raddle_source::operations;
+use raddle_source::{Context, Function, Home, Node, Path, attributes, parse_macro};
 use syn::visit::{self, Visit};
-use syn::{Block, Expr};
 
 use super::report::Report;
-use super::tree::Scope;
+use super::tree::{Scope, Tree};
 use super::{Check, Rule};
-use raddle_source::operations;
-use raddle_source::{Context, Function, Home, Node, Path, attributes};
 
 pub(crate) const RULE: Rule = Rule {
     name: "value",
     holds: "platform operations are called by name, in no macro_rules! and no #[track_caller]",
-    checks: &[Check::Nodes(Scope::Production, inspect)],
+    checks: &[Check::Nodes(Scope::Production, inspect), Check::Tree(behind_track_caller)],
 };
 
 fn inspect(context: &Context<'_>, node: &Node<'_>, report: &mut Report<'_>) {
     match node {
         Node::Path(path) => taken(context, path, report),
-        Node::Tokens(tokens) if context.in_rules => {
-            let mut found = |name: &str, span| report.at(&context.spot(span), in_macro(name));
-            method_calls(tokens, &mut found);
+        Node::Tokens(tokens) => {
+            let in_rules = context.in_rules;
+            let mut found =
+                |name: &str, span| report.at(&context.spot(span), hidden(name, in_rules));
+            calls(tokens, &mut found);
         }
-        Node::Function(function) => behind_track_caller(context, function, report),
         _ => {}
     }
 }
 
 fn taken(context: &Context<'_>, path: &Path, report: &mut Report<'_>) {
-    let in_rules = path.home == Home::Tokens && context.in_rules;
-    if !operations::of_path(path).is_some() || !(path.home == Home::Value || in_rules) {
+    if operations::of_path(path).is_none() || !matches!(path.home, Home::Value | Home::Tokens) {
         return;
     }
     // `mem::swap` and its like.
@@ -46,8 +46,8 @@ fn taken(context: &Context<'_>, path: &Path, report: &mut Report<'_>) {
         return;
     }
     let Some(last) = path.last() else { return };
-    let message = if in_rules {
-        in_macro(&last.name)
+    let message = if path.home == Home::Tokens {
+        hidden(&last.name, context.in_rules)
     } else {
         format!(
             "`{}` is taken as a value, which hides where it is called: call it in a closure",
@@ -57,38 +57,133 @@ fn taken(context: &Context<'_>, path: &Path, report: &mut Report<'_>) {
     report.at(&context.spot(path.segments[0].span), message);
 }
 
-fn in_macro(name: &str) -> String {
-    format!("`{name}` in a macro's body is called from wherever the macro is: use a function")
+/// What is wrong with an operation among the tokens of a macro.
+fn hidden(name: &str, in_rules: bool) -> String {
+    if in_rules {
+        format!("`{name}` in a macro's body is called from wherever the macro is: use a function")
+    } else {
+        format!(
+            "`{name}` among tokens that do not read as Rust is found by no tool: call it before"
+        )
+    }
 }
 
-/// Calls `found` for each `.load(` and its like among `tokens`.
-fn method_calls(tokens: &TokenStream, found: &mut impl FnMut(&str, Span)) {
+/// Calls `found` for each operation among `tokens` that is not a plain path: `.load(`, `driver.wait(`,
+/// `<P as Platform>::event(`.
+fn calls(tokens: &TokenStream, found: &mut impl FnMut(&str, Span)) {
     let tokens: Vec<_> = tokens.clone().into_iter().collect();
-    for window in tokens.windows(3) {
-        if let [TokenTree::Punct(dot), TokenTree::Ident(name), TokenTree::Group(arguments)] = window
-            && dot.as_char() == '.'
-            && arguments.delimiter() == Delimiter::Parenthesis
-            && operations::is_atomic(&name.to_string())
-        {
-            found(&name.to_string(), name.span());
+    for at in 2..tokens.len().saturating_sub(1) {
+        let (TokenTree::Ident(ident), TokenTree::Group(arguments)) = (&tokens[at], &tokens[at + 1])
+        else {
+            continue;
+        };
+        if arguments.delimiter() != Delimiter::Parenthesis {
+            continue;
+        }
+        let name = ident.to_string();
+        let operation = if is_punct(&tokens[at - 1], '.') {
+            operations::is_reserved(&name)
+                || receivers(&tokens[..at - 1]).any(|receiver| {
+                    (0..3).any(|count| operations::of_receiver(&receiver, &name, count).is_some())
+                })
+        } else {
+            // `T as Platform>::name`, from the end of the type backwards.
+            at >= 3
+                && is_punct(&tokens[at - 1], ':')
+                && is_punct(&tokens[at - 2], ':')
+                && is_punct(&tokens[at - 3], '>')
+                && operations::is_through_platform(&of_type(&tokens[..at - 3]), &name)
+        };
+        if operation {
+            found(&name, ident.span());
         }
     }
     for token in &tokens {
         if let TokenTree::Group(group) = token {
-            method_calls(&group.stream(), found);
+            calls(&group.stream(), found);
         }
     }
 }
 
-fn behind_track_caller(context: &Context<'_>, function: &Function<'_>, report: &mut Report<'_>) {
-    let (true, Some(block)) =
-        (attributes::has(function.attributes, "track_caller"), function.block)
-    else {
-        return;
-    };
-    let mut operations = Operations { first: None };
+fn is_punct(token: &TokenTree, wanted: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == wanted)
+}
+
+/// The names in the chain of fields and calls at the end of `tokens`.
+fn receivers(tokens: &[TokenTree]) -> impl Iterator<Item = String> {
+    tokens
+        .iter()
+        .rev()
+        .take_while(|token| match token {
+            TokenTree::Punct(punct) => matches!(punct.as_char(), '.' | '?' | '$'),
+            TokenTree::Ident(_) | TokenTree::Group(_) => true,
+            TokenTree::Literal(_) => false,
+        })
+        .filter_map(|token| match token {
+            TokenTree::Ident(ident) => Some(ident.to_string()),
+            _ => None,
+        })
+}
+
+/// The names in `<…` at the end of `tokens`, the first one first.
+fn of_type(tokens: &[TokenTree]) -> Vec<String> {
+    let mut depth = 1_usize;
+    let mut names: Vec<_> = tokens
+        .iter()
+        .rev()
+        .take_while(|token| {
+            depth += usize::from(is_punct(token, '>'));
+            depth -= usize::from(is_punct(token, '<'));
+            depth > 0
+        })
+        .filter_map(|token| match token {
+            TokenTree::Ident(ident) => Some(ident.to_string()),
+            _ => None,
+        })
+        .collect();
+    names.reverse();
+    names
+}
+
+/// Methods of the platform that production code implements and that are `#[track_caller]`: what
+/// implements such a method is so, too.
+const TRACKED: &[(&str, &str)] =
+    &[("Suspend", "park"), ("Suspend", "park_until"), ("Suspend", "yield_now")];
+
+fn behind_track_caller(tree: &Tree, report: &mut Report<'_>) {
+    let mut tracked: BTreeSet<(String, String)> =
+        TRACKED.iter().map(|(owner, method)| ((*owner).to_owned(), (*method).to_owned())).collect();
+    tree.walk(|scope, _, node| {
+        if let Node::Function(function) = node
+            && scope >= Scope::Shipped
+            && function.implements.is_none()
+            && attributes::has(function.attributes, "track_caller")
+            && let Some(owner) = &function.owner
+        {
+            tracked.insert((owner.clone(), function.signature.ident.to_string()));
+        }
+    });
+    tree.walk(|scope, context, node| {
+        if let Node::Function(function) = node
+            && scope >= Scope::Production
+        {
+            let name = function.signature.ident.to_string();
+            let inherits = function
+                .implements
+                .as_ref()
+                .is_some_and(|implemented| tracked.contains(&(implemented.clone(), name)));
+            if inherits || attributes::has(function.attributes, "track_caller") {
+                behind(context, function, report);
+            }
+        }
+    });
+}
+
+fn behind(context: &Context<'_>, function: &Function<'_>, report: &mut Report<'_>) {
+    let Some(block) = function.block else { return };
+    let mut operations = Operations::default();
     operations.visit_block(block);
-    if let Some((name, span)) = operations.first {
+    for (name, span) in operations.found {
         let message = format!(
             "`{name}` behind `#[track_caller]` is called from wherever `{}` is: move it to a \
              function without the attribute",
@@ -98,40 +193,36 @@ fn behind_track_caller(context: &Context<'_>, function: &Function<'_>, report: &
     }
 }
 
-/// The first operation of a block.
+/// The operations of a block.
+#[derive(Default)]
 struct Operations {
-    first: Option<(String, Span)>,
+    found: Vec<(String, Span)>,
+}
+
+impl Operations {
+    fn add(&mut self, operation: Option<operations::Operation>) {
+        self.found.extend(operation.map(|operation| (operation.name, operation.span)));
+    }
 }
 
 impl<'ast> Visit<'ast> for Operations {
-    fn visit_expr(&mut self, expr: &'ast Expr) {
-        let found = match expr {
-            Expr::MethodCall(call) => {
-                let name = call.method.to_string();
-                let count = call.args.len();
-                let ordered = !operations::ordering_arguments(&name, count).is_empty();
-                (operations::is_atomic(&name) && ordered).then(|| (name, call.method.span()))
-            }
-            Expr::Call(call) => match &*call.func {
-                Expr::Path(path) => {
-                    let path = Path::new(&path.path, path.qself.as_ref(), Home::Callee);
-                    let name = path.last().map(|last| last.name.clone()).unwrap_or_default();
-                    operations::of_path(&path).is_some().then(|| (name, call.span()))
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        if self.first.is_none() {
-            self.first = found;
+    fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
+        self.add(operations::of_method(call));
+        visit::visit_expr_method_call(self, call);
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        self.add(operations::of_call(call));
+        visit::visit_expr_call(self, call);
+    }
+
+    fn visit_macro(&mut self, mac: &'ast syn::Macro) {
+        for statement in parse_macro(mac).iter().flatten() {
+            self.visit_stmt(statement);
         }
-        visit::visit_expr(self, expr);
     }
 
     // A closure has a location of its own, and so does a function inside.
     fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}
     fn visit_item(&mut self, _: &'ast syn::Item) {}
-    fn visit_block(&mut self, block: &'ast Block) {
-        visit::visit_block(self, block);
-    }
 }
