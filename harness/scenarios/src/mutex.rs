@@ -269,7 +269,8 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a mutex handed to a future that is dropped is unlocked",
             future_dropped_against_handover::<P>,
         )
-        .needs(Needs::ATOMICS.threads(1)),
+        .needs(Needs::ATOMICS.threads(1))
+        .bound(5),
         Scenario::new(
             "mutex/waker_replaced_against_unlock",
             "a future that is polled with a new waker while it is woken is woken",
@@ -308,7 +309,7 @@ fn contended<P: Platform>(one: Needs, two: Needs) -> Vec<Scenario> {
             no_lost_wakeup_of_three,
             P
         )
-        .map(|each| each.needs(two).bound(3))
+        .map(|each| each.needs(two).bound(2))
         .to_vec(),
         each_blocking_pair!(
             "mutex/timeout_passes_the_wake_on",
@@ -355,7 +356,7 @@ fn released<P: Platform>(one: Needs) -> Vec<Scenario> {
             timeout_against_handover,
             P
         )
-        .map(|each| each.needs(one.clock()))
+        .map(|each| each.needs(one.clock()).bound(5))
         .to_vec(),
         each_waiter!(
             "mutex/handover_under_barging",
@@ -371,7 +372,7 @@ fn released<P: Platform>(one: Needs) -> Vec<Scenario> {
             bump_against_waiter,
             P
         )
-        .map(|each| each.needs(one))
+        .map(|each| each.needs(one).bound(4))
         .to_vec(),
         each_waiter!(
             "mutex/mapped_guard_against_waiter",
