@@ -48,8 +48,10 @@
 
 mod broken_arc;
 mod broken_locks;
+mod cancel;
 mod condvar;
 mod freed;
+mod join;
 mod mutex;
 mod nested;
 mod ownership;
@@ -63,6 +65,7 @@ mod scheduler;
 mod semaphore;
 mod task;
 mod threads;
+mod timer;
 mod wait_group;
 mod waiters;
 
@@ -86,6 +89,9 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         run_loop::list::<P>,
         scheduler::list::<P>,
         task::list::<P>,
+        join::list::<P>,
+        timer::list::<P>,
+        cancel::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }

@@ -19,15 +19,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
              ring, the injector or a hand",
             overflow_against_steal::<P>,
         )
-        .needs(Needs::ATOMICS.threads(1))
-        .bound(3),
+        .needs(Needs::ATOMICS.threads(1)),
         Scenario::new(
             "queue/two_thieves",
             "two thieves at one ring never take the same task, and leave none behind unseen",
             two_thieves::<P>,
         )
-        .needs(Needs::ATOMICS.threads(2))
-        .bound(3),
+        .needs(Needs::ATOMICS.threads(2)),
         Scenario::new(
             "queue/full_ring_against_steal",
             "a ring that a thief copies from is never written in the slots it copies, and what \
@@ -40,8 +38,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "while a batch is stolen and taken from again, each task is in one place",
             counts_are_conserved_over_a_steal::<P>,
         )
-        .needs(Needs::ATOMICS.threads(2))
-        .bound(3),
+        .needs(Needs::ATOMICS.threads(2)),
         Scenario::new(
             "queue/injector_from_two_sides",
             "what one thread injects another takes, each task once",
@@ -54,8 +51,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
              whoever finds the inbox empty is told so",
             inbox_push_against_drain::<P>,
         )
-        .needs(Needs::ATOMICS.threads(2))
-        .bound(3),
+        .needs(Needs::ATOMICS.threads(2)),
     ]
 }
 

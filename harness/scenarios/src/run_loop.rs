@@ -8,8 +8,16 @@ use raddle_runtime::task::Builder;
 
 use crate::{Needs, Scenario, scope};
 
+/// The calling thread is the only worker, and `outside` runs beside it on another.
+pub(crate) fn run_beside<P: Platform>(seats: Vec<Seat<P>>, outside: impl FnOnce() + Send) {
+    scope::<P, _>(|threads| {
+        threads.spawn(outside);
+        seats.into_iter().for_each(Seat::run);
+    });
+}
+
 /// The calling thread is the first worker, and one more thread for each other.
-fn run<P: Platform>(seats: Vec<Seat<P>>) {
+pub(crate) fn run<P: Platform>(seats: Vec<Seat<P>>) {
     scope::<P, _>(|threads| {
         let mut seats = seats.into_iter();
         let own = seats.next();

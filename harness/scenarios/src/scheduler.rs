@@ -247,8 +247,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "tasks enter and leave from two threads, and the list holds those that are alive",
             registry_of_two_threads::<P>,
         )
-        .needs(atomics(1))
-        .bound(3),
+        .needs(atomics(1)),
         Scenario::new(
             "registry/closes_against_an_entry",
             "a task that enters while the registry closes is refused, or seen by the shutdown",

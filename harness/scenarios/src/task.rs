@@ -1,6 +1,6 @@
 //! The life cycle of a task: who queues it, who drops its output, who frees it.
 
-use raddle_platform::{AtomicInt, Atomic, Ordering, Platform, RaceCell};
+use raddle_platform::{Atomic, AtomicInt, Ordering, Platform, RaceCell};
 use raddle_runtime::internals::LifeCycle;
 
 use crate::{Needs, Scenario, scope};
@@ -17,11 +17,7 @@ struct Task<P: Platform> {
 impl<P: Platform> Task<P> {
     /// Queued once, by its creator.
     fn new() -> Self {
-        Self {
-            state: LifeCycle::new(),
-            own: RaceCell::new_in(0),
-            entries: P::AtomicUsize::new(1),
-        }
+        Self { state: LifeCycle::new(), own: RaceCell::new_in(0), entries: P::AtomicUsize::new(1) }
     }
 
     /// The caller owns the entry, and queues it.

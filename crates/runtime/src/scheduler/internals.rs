@@ -5,6 +5,7 @@
 //! ([`RunQueues`], [`Sleepers`], [`LifeCycle`], [`Lock`]), or they *are* the workers and run the
 //! production run loop until no task is left ([`crew`]).
 
+use core::future::Future;
 use core::ptr::NonNull;
 use core::task::Poll;
 
@@ -350,6 +351,12 @@ pub fn crew<P: Platform>(workers: usize) -> (Handle<P>, Vec<Seat<P>>) {
     };
     let seats = (0..workers).map(seat).collect();
     (Handle { shared }, seats)
+}
+
+/// Drives `future` on the calling thread as [`block_on`](crate::Runtime::block_on) of the runtime
+/// does that `handle` leads to.
+pub fn block_on<P: Platform, F: Future>(handle: &Handle<P>, future: F) -> F::Output {
+    handle.enter(|| crate::block_on::<P, F>(future))
 }
 
 /// Enough for the fibers of a scenario.
