@@ -114,7 +114,7 @@ pub fn lcov(catalogue: &Catalogue, report: &Report<'_>) -> String {
                 branches = (branches.0 + 1, branches.1 + usize::from(count > 0));
             }
         }
-        for ((line, name), _) in &functions {
+        for (line, name) in functions.keys() {
             let _ = writeln!(text, "FN:{line},{name}");
         }
         for ((_, name), hits) in &functions {
