@@ -216,8 +216,7 @@ impl Driver for LoomDriver {
         deadline: Option<Instant>,
     ) -> io::Result<bool> {
         step("block_until_ready", || {
-            // Of this wait alone: the thread's own token may be owed to somebody else.
-            let token = Arc::new(Token::new());
+            let token = net::token()?;
             while !net::ready(handle, interest, Some(&token))? {
                 let Some(deadline) = deadline else {
                     token.park();

@@ -20,7 +20,7 @@ use loom::sync::Condvar;
 use raddle_platform::driver::{Handle, Interest, Op};
 
 use crate::token::Token;
-use crate::world::with;
+use crate::world::{World, with};
 
 /// Bytes that an end of a connection keeps until they are received: few, so that writers wait.
 const ROOM: usize = 4;
@@ -35,6 +35,10 @@ pub(crate) struct Net {
     /// The index of a socket is its handle's number less the first's. None is used twice.
     sockets: Vec<Socket>,
     ports: u16,
+    /// For threads without a driver to wait with. Made with the first socket, because loom wants
+    /// to see the making of a token before its use, and kept to the end, because it wants to see
+    /// all uses before the end; sockets show it neither.
+    tokens: Vec<Arc<Token>>,
 }
 
 struct Socket {
@@ -203,9 +207,25 @@ impl Net {
     }
 }
 
+/// Before a socket is made: its first use of the network gives an execution its tokens.
+fn prepare() -> Rc<Condvar> {
+    if net(|net| net.tokens.is_empty()) {
+        let tokens = (0..loom::MAX_THREADS).map(|_| Arc::new(Token::new())).collect();
+        net(|net| net.tokens = tokens);
+    }
+    Rc::new(Condvar::new())
+}
+
+/// What the calling thread waits with for sockets. Its own parking token may be owed to somebody
+/// else.
+pub(crate) fn token() -> io::Result<Arc<Token>> {
+    let thread = with(World::current);
+    net(|net| net.tokens.get(thread).cloned()).map_or_else(|| errno(libc::EBADF), Ok)
+}
+
 /// A socket that listens.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<Handle> {
-    let order = Rc::new(Condvar::new());
+    let order = prepare();
     net(|net| {
         let address = if address.port() == 0 { net.free_address() } else { address };
         if net.listener(address).is_some() {
@@ -250,7 +270,7 @@ fn stream(peer: Option<usize>, remote: SocketAddr) -> Kind {
 
 /// A connection to whoever listens there now; where nobody does, one that was refused.
 pub(crate) fn connect(address: SocketAddr) -> io::Result<Handle> {
-    let order = Rc::new(Condvar::new());
+    let order = prepare();
     if let Some(listener) = net(|net| net.listener(address)) {
         touch(handle(listener))?;
     }
@@ -323,9 +343,9 @@ pub(crate) fn shutdown(of: Handle, how: Shutdown) -> io::Result<()> {
 impl Net {
     /// Takes out everybody who waits at one end or the other.
     fn everybody(&mut self, near: usize, far: usize) -> Vec<Arc<Token>> {
-        let ends = [near, far].into_iter().flat_map(|end| {
-            [(end, Interest::Readable), (end, Interest::Writable)]
-        });
+        let ends = [near, far]
+            .into_iter()
+            .flat_map(|end| [(end, Interest::Readable), (end, Interest::Writable)]);
         ends.flat_map(|(end, interest)| self.waiters(end, interest)).collect()
     }
 }
@@ -350,7 +370,7 @@ pub(crate) fn close(of: Handle) {
 
 /// A handle that waits for a signal.
 pub(crate) fn signal() -> Handle {
-    let order = Rc::new(Condvar::new());
+    let order = prepare();
     net(|net| {
         let local = net.free_address();
         handle(net.add(Kind::Signal { came: false }, local, order))
@@ -395,7 +415,11 @@ pub(crate) fn count_in_flight(op: &Op, more: isize) {
 
 /// Whether a socket is ready now. If not, and a token is given, the change that makes it ready
 /// wakes it.
-pub(crate) fn ready(of: Handle, interest: Interest, waiter: Option<&Arc<Token>>) -> io::Result<bool> {
+pub(crate) fn ready(
+    of: Handle,
+    interest: Interest,
+    waiter: Option<&Arc<Token>>,
+) -> io::Result<bool> {
     touch(of)?;
     net(|net| {
         let ready = net.is_ready(of, interest)?;

@@ -46,11 +46,12 @@
 //! or [`spawn`], waiting from the platform's parker or from the primitive under test; anything of
 //! std that synchronises would hide the very bug that is looked for.
 
-mod broken_arc;
-mod broken_locks;
+#[path = "../tests/broken/mod.rs"]
+mod broken;
 mod cancel;
 mod condvar;
 mod freed;
+mod io;
 mod join;
 mod mutex;
 mod nested;
@@ -83,13 +84,14 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         condvar::list::<P>,
         semaphore::list::<P>,
         wait_group::list::<P>,
-        broken_locks::list::<P>,
         queue::list::<P>,
         runtime::list::<P>,
+        broken::list::<P>,
         run_loop::list::<P>,
         scheduler::list::<P>,
         task::list::<P>,
         join::list::<P>,
+        io::list::<P>,
         timer::list::<P>,
         cancel::list::<P>,
     ];
