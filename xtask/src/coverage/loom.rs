@@ -47,6 +47,9 @@ pub(crate) struct Loom {
     /// Run nothing: join the sites that an earlier run left there.
     #[arg(long, value_name = "DIR", conflicts_with = "scenario")]
     hits: Option<PathBuf>,
+    /// The program of that run: it tells what was never instantiated.
+    #[arg(long, value_name = "FILE", requires = "hits")]
+    binary: Option<PathBuf>,
     /// Compare with this file instead of the repository's.
     #[arg(long, value_name = "FILE", hide = true)]
     ratchet: Option<PathBuf>,
@@ -64,10 +67,7 @@ impl Loom {
             None
         };
         let (directory, binary, passed) = match &self.hits {
-            Some(directory) => {
-                let binary = workspace.target.join("release/raddle-loom");
-                (directory.clone(), binary.exists().then_some(binary), true)
-            }
+            Some(directory) => (directory.clone(), self.binary.clone(), true),
             None => {
                 let directory = hits_directory(&workspace, HARNESS);
                 let binary = build()?;

@@ -43,7 +43,13 @@ impl Atomic {
         self.0.replace(self.0.get() + value)
     }
     #[track_caller]
-    pub(crate) fn compare_exchange(&self, _: u32, new: u32, _: Ordering, _: Ordering) -> Result<u32, u32> {
+    pub(crate) fn compare_exchange(
+        &self,
+        _: u32,
+        new: u32,
+        _: Ordering,
+        _: Ordering,
+    ) -> Result<u32, u32> {
         note(Location::caller());
         Ok(self.0.replace(new))
     }
