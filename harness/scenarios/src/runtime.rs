@@ -1,45 +1,46 @@
-//! The runtime, through its real run loop.
+//! Whole runtimes: made, used from a thread, and shut down.
 
 use core::time::Duration;
 
+use raddle_ownership::Arc;
 use raddle_parking_lot::Semaphore;
 use raddle_platform::Platform;
 use raddle_runtime::runtime::Builder;
-use raddle_runtime::{Runtime, spawn, yield_now};
+use raddle_runtime::{Runtime, yield_now};
 
 use crate::{Needs, Scenario};
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
+    let with = |workers| Needs::ATOMICS.threads(workers).parker().driver();
     vec![
         Scenario::new(
             "runtime/one_fiber_to_shutdown",
             "one worker runs one fiber, hands its result to the join, and ends at the shutdown",
             one_fiber_to_shutdown::<P>,
         )
-        .needs(Needs::ATOMICS.threads(1).parker().driver())
+        .needs(with(1))
         .bound(2),
         Scenario::new(
             "runtime/shutdown_against_spawn",
             "a fiber that is spawned while the runtime shuts down runs, or its join says cancelled",
             shutdown_against_spawn::<P>,
         )
-        .needs(Needs::ATOMICS.threads(1).parker().driver())
-        .bound(1),
+        .needs(with(1))
+        .bound(2),
         Scenario::new(
-            "runtime/two_fibers_wake_each_other",
-            "two fibers of one worker block and wake each other until both are done",
-            two_fibers_wake_each_other::<P>,
+            "runtime/shutdown_cancels_who_waits",
+            "a shutdown ends the waits of fibers and futures, and returns when they have ended",
+            shutdown_cancels_who_waits::<P>,
         )
-        .needs(Needs::ATOMICS.threads(1).parker().driver())
-        .bound(1),
+        .needs(with(1))
+        .bound(2),
         Scenario::new(
-            "runtime/spawn_and_join_across_workers",
-            "a fiber that is spawned by another is found by a worker, and its result by the join",
-            spawn_and_join_across_workers::<P>,
+            "runtime/forced_shutdown",
+            "a shutdown whose time is up says how many tasks it left, or none",
+            forced_shutdown::<P>,
         )
-        .needs(Needs::ATOMICS.threads(2).parker().driver())
-        .bound(1)
-        .may_time_out(),
+        .needs(with(1).clock())
+        .bound(2),
     ]
 }
 
@@ -71,29 +72,21 @@ fn shutdown_against_spawn<P: Platform>() {
     }
 }
 
-fn two_fibers_wake_each_other<P: Platform>() {
+fn shutdown_cancels_who_waits<P: Platform>() {
     let runtime = runtime::<P>(1);
-    let result = runtime.run(|| {
-        let turns = raddle_ownership::Arc::<_, P>::new_in((
-            Semaphore::<P>::new_in(0),
-            Semaphore::<P>::new_in(0),
-        ));
-        let theirs = turns.clone();
-        let other = spawn::<P, _, _>(move || {
-            theirs.0.acquire().forget();
-            theirs.1.add_permits(1);
-        });
-        turns.0.add_permits(1);
-        turns.1.acquire().forget();
-        other.join().is_ok()
-    });
-    assert!(result.expect("it ran"));
+    let never = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
+    let theirs = never.clone();
+    let fiber = runtime.spawn(move || theirs.acquire_cancellable().is_err());
     end(runtime);
+    assert!(fiber.join().unwrap_or(true), "cancelled out of its wait, or before it started");
+    assert_eq!(never.available_permits(), 0);
 }
 
-fn spawn_and_join_across_workers<P: Platform>() {
-    let runtime = runtime::<P>(2);
-    let result = runtime.run(|| spawn::<P, _, _>(|| 7).join().expect("it ran"));
-    assert_eq!(result.expect("it ran"), 7);
-    end(runtime);
+fn forced_shutdown<P: Platform>() {
+    let runtime = runtime::<P>(1);
+    let fiber = runtime.spawn_async(async { 7 });
+    match runtime.shutdown(Duration::from_nanos(1)) {
+        Ok(()) => assert!(fiber.is_finished()),
+        Err(left) => assert_eq!((left.tasks_left, fiber.is_finished()), (1, false)),
+    }
 }
