@@ -152,3 +152,33 @@ fn documents_are_written_where_they_are_asked_for() {
     assert!(index.contains("raddle-ownership"));
     fs::remove_dir_all(directory).expect("removed");
 }
+
+#[test]
+fn the_harnesses_are_joined_and_those_without_hits_are_named() {
+    let target = directory("all");
+    let run = || {
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("coverage")
+            .env("CARGO_TARGET_DIR", &target)
+            .output()
+            .expect("xtask can be run")
+    };
+    let output = run();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("no harness has left its sites"), "{}", text(&output));
+    for harness in ["loom", "hammer"] {
+        let hits = target.join("coverage").join(harness);
+        fs::create_dir_all(&hits).expect("made");
+        loads(0).write(&hits.join("one.json")).expect("written");
+    }
+    let output = run();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let text = text(&output);
+    let count = loads(0).len();
+    for line in
+        [&format!("loom    {count} of "), &format!("hammer  {count} of "), "vopr    no sites"]
+    {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line}: {text}");
+    }
+    fs::remove_dir_all(target).expect("removed");
+}

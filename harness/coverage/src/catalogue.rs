@@ -35,8 +35,6 @@ pub struct Entry {
     pub function: String,
     /// The lines of that function, the first and the last.
     pub function_lines: (u32, u32),
-    /// The line on which the expression begins, up to which the receiver of a method may go back.
-    pub first_line: u32,
     /// How many operations of the same name precede it in its function.
     pub index: usize,
     /// The exclusions that cover it, as indices.
@@ -133,13 +131,13 @@ impl Catalogue {
     fn add_file(&mut self, files: &[File], id: FileId, modules: &Modules, first: usize) {
         let mut found: Vec<Entry> = Vec::new();
         walk(files, id, modules, &mut |context, node| {
-            let (operation, expr) = match node {
-                Node::MethodCall(call) => (operations::of_method(call), start(*call)),
-                Node::Call(call) => (operations::of_call(call), start(*call)),
-                _ => return,
+            let operation = match node {
+                Node::MethodCall(call) => operations::of_method(call),
+                Node::Call(call) => operations::of_call(call),
+                _ => None,
             };
             if let Some(operation) = operation.filter(|_| !context.test) {
-                found.push(entry(context, operation, expr));
+                found.push(entry(context, operation));
             }
         });
         found.sort_by(|a, b| a.site.cmp(&b.site));
@@ -182,11 +180,7 @@ impl Catalogue {
     }
 }
 
-fn start(node: &impl syn::spanned::Spanned) -> usize {
-    node.span().start().line
-}
-
-fn entry(context: &Context<'_>, operation: operations::Operation, first_line: usize) -> Entry {
+fn entry(context: &Context<'_>, operation: operations::Operation) -> Entry {
     let place = Place::of(operation.span);
     let (function, lines) = match &context.function {
         Some(function) => (function.name.clone(), function.lines),
@@ -204,7 +198,6 @@ fn entry(context: &Context<'_>, operation: operations::Operation, first_line: us
         operation: Operation { name: operation.name, orderings: operation.orderings },
         function,
         function_lines: (number(lines.0), number(lines.1)),
-        first_line: number(first_line),
         index: 0,
         exclusions,
     }

@@ -44,7 +44,7 @@ pub enum State {
 /// Why a point was not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// The harness's binary has no code for it.
+    /// The harness's binary has no code for the function.
     NeverInstantiated,
     /// No operation of the function was reached.
     FunctionNeverEntered,
@@ -236,10 +236,9 @@ fn why(entry: &Entry, arm: Option<Arm>, entered: bool, lines: Option<&Lines>) ->
         Some(Arm::Failed) => return Why::NeverFailed,
         None => {}
     }
-    let absent =
-        |first, last| lines.is_some_and(|lines: &Lines| !lines.has_code(file, first, last));
+    // Of the function, because a line whose code was merged with another's has none.
     let (first, last) = entry.function_lines;
-    if absent(first, last) || absent(entry.first_line, entry.site.line) {
+    if lines.is_some_and(|lines| !lines.has_code(file, first, last)) {
         Why::NeverInstantiated
     } else if entered {
         Why::SiteNotReached

@@ -32,7 +32,8 @@ const RATCHET_HEAD: &str = "\
 pub(crate) struct Loom {
     #[command(flatten)]
     outputs: Outputs,
-    /// Fail if there is a gap, or if something that was covered no longer is.
+    /// Fail if there is a gap among atomics, fences, cells, spins and retries, or if something that
+    /// was covered no longer is.
     #[arg(long, conflicts_with = "scenario")]
     check: bool,
     /// Fail if something that was covered no longer is.

@@ -46,7 +46,8 @@ fn debug_information_tells_which_lines_have_code() {
     let lines = Lines::read(&binary, &root).expect("a line table");
     let catalogue = catalogue();
     for entry in catalogue.entries() {
-        assert!(lines.has_code(FILE, entry.first_line, entry.site.line), "{}", entry.site);
+        let (first, last) = entry.function_lines;
+        assert!(lines.has_code(FILE, first, last), "{}", entry.site);
     }
     assert!(!lines.has_code(FILE, 1, 3), "a comment has no code");
     assert!(!lines.has_code("crates/none.rs", 1, 1000), "a file that is not there has no code");

@@ -64,8 +64,10 @@ impl Cell {
         note(Location::caller());
         f(&self.0.get())
     }
+    /// # Safety
+    /// None is needed; the block around the call is one of the forms.
     #[track_caller]
-    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(&mut u32) -> R) -> R {
+    pub(crate) unsafe fn with_mut<R>(&self, f: impl FnOnce(&mut u32) -> R) -> R {
         note(Location::caller());
         f(&mut self.0.get())
     }
