@@ -31,15 +31,31 @@ pub(crate) struct TestLoom {
     /// Write the results to a file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Run the K-th of N parts of the list.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
     /// How often threads may be interrupted where they could go on [default: the scenario's own].
     #[arg(long, value_name = "N", conflicts_with = "unbounded")]
-    bound: Option<usize>,
+    max_preemptions: Option<usize>,
     /// Interrupt threads as often as possible, whatever the scenario suggests.
     #[arg(long)]
     unbounded: bool,
-    /// How long a scenario may take, in seconds of processor time [default: 30].
+    /// Fewer interruptions than the scenarios suggest, as `cargo xtask test` does.
+    #[arg(long, conflicts_with = "nightly")]
+    quick: bool,
+    /// One interruption more than the scenarios suggest, and an hour for each.
+    #[arg(long)]
+    nightly: bool,
+    /// How long a scenario may take, in seconds of processor time [default: 120].
     #[arg(long, value_name = "N")]
-    seconds: Option<u64>,
+    seconds: Option<f64>,
+    /// Do something other than the code says at one site, and see which scenarios notice:
+    /// `file:line:column=change`.
+    #[arg(long, value_name = "SITE=CHANGE")]
+    mutate: Option<String>,
+    /// Run the one execution that a failure's checkpoint leads to.
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
     /// How many scenarios run at a time [default: as many as there are processors].
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -52,9 +68,14 @@ impl TestLoom {
         arguments.option("--scenario", self.scenario.as_ref());
         arguments.flag("--list", self.list);
         arguments.path("--json", self.json.as_deref())?;
-        arguments.option("--preemption-bound", self.bound.as_ref());
+        arguments.option("--shard", self.shard.as_ref());
+        arguments.option("--max-preemptions", self.max_preemptions.as_ref());
         arguments.flag("--unbounded", self.unbounded);
+        arguments.flag("--quick", self.quick);
+        arguments.flag("--nightly", self.nightly);
         arguments.option("--seconds", self.seconds.as_ref());
+        arguments.option("--mutate", self.mutate.as_ref());
+        arguments.path("--replay", self.replay.as_deref())?;
         arguments.option("--jobs", self.jobs.as_ref());
         LOOM.run(&arguments)
     }

@@ -31,6 +31,7 @@ pub(crate) fn advance(deadline: Instant) {
     with(|world| world.now.set(world.now.get().max(deadline.as_nanos())));
 }
 
+#[track_caller]
 fn read(name: &'static str) -> u64 {
     let step = Step::plain(Kind::Clock, name, None);
     touch(|world| &world.clock);

@@ -49,6 +49,7 @@ mod parker;
 mod platform;
 mod race;
 mod rng;
+mod signals;
 mod sites;
 mod step;
 mod threads;
@@ -56,7 +57,8 @@ mod token;
 mod world;
 
 pub use judge::{Judgement, OFFERS, judge};
-pub use model::{Failure, Model, Report, Verdict};
+pub use model::{Checkpoint, Failure, Model, Report, Verdict};
 pub use mutation::{Change, Mutation, Weaker, ordering};
 pub use platform::Loom;
+pub use signals::report_signals;
 pub use world::Counts;

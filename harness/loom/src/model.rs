@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Once;
 
@@ -25,6 +26,17 @@ pub enum Verdict {
     TimedOut,
     /// One failed.
     Failed(Failure),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exhausted => f.write_str("Exhausted"),
+            Self::Bounded(bound) => write!(f, "Bounded({bound})"),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::Failed(_) => f.write_str("Failed"),
+        }
+    }
 }
 
 /// An execution that failed.
@@ -79,8 +91,25 @@ impl Report {
 pub struct Model {
     preemption_bound: Option<usize>,
     max_duration: Duration,
-    mutation: Option<Mutation>,
+    pub(crate) mutation: Option<Mutation>,
+    checkpoint: Option<Checkpoint>,
+    on_progress: Option<fn(u64, Duration)>,
     on_failure: Option<fn(&Report)>,
+}
+
+/// A file that leads to one execution: the choices that loom makes on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    /// Write it before the execution of this number, counted from 1, is begun.
+    Write {
+        /// Where.
+        file: PathBuf,
+        /// The number.
+        before: u64,
+    },
+    /// Run the execution that this one leads to, and no other. The program and its bound must be
+    /// those that it was written for.
+    Replay(PathBuf),
 }
 
 impl Default for Model {
@@ -89,6 +118,8 @@ impl Default for Model {
             preemption_bound: None,
             max_duration: Duration::from_secs(60),
             mutation: None,
+            checkpoint: None,
+            on_progress: None,
             on_failure: None,
         }
     }
@@ -97,6 +128,9 @@ impl Default for Model {
 /// Branch points of one execution. loom reserves memory for so many; an execution that needs more
 /// fails, for it probably never ends.
 const MAX_BRANCHES: usize = 20_000;
+
+/// How often progress is told.
+const TELL_EACH: Duration = Duration::from_secs(1);
 
 /// Ends a check from inside: what an execution that was not begun unwinds with.
 struct TimeIsUp;
@@ -134,6 +168,19 @@ impl Model {
         self
     }
 
+    /// Writes or reads a checkpoint. A replay in which nothing fails ends with
+    /// [`Verdict::TimedOut`]: there is more to explore.
+    pub fn checkpoint(mut self, checkpoint: Option<Checkpoint>) -> Self {
+        self.checkpoint = checkpoint;
+        self
+    }
+
+    /// Calls `f` every second of processor time, with the executions and the time so far.
+    pub fn on_progress(mut self, f: fn(u64, Duration)) -> Self {
+        self.on_progress = Some(f);
+        self
+    }
+
     /// Calls `f` as soon as an execution has failed, before anything unwinds: destructors run in a
     /// world that loom has given up, so the process may abort in one. A process of its own exits
     /// from `f`.
@@ -145,8 +192,7 @@ impl Model {
     /// Runs `program` through all of its executions.
     pub fn check(&self, program: impl Fn() + 'static) -> Report {
         install_hook();
-        let session =
-            Rc::new(Session::new(self.max_duration, self.mutation.clone(), self.on_failure));
+        let session = Rc::new(Session::new(self.clone()));
         let mut builder = loom::model::Builder::new();
         builder.max_branches = MAX_BRANCHES;
         builder.preemption_bound = self.preemption_bound;
@@ -155,7 +201,13 @@ impl Model {
         // them too, and must not change what a verdict means.
         builder.max_duration = None;
         builder.max_permutations = None;
-        builder.checkpoint_file = None;
+        (builder.checkpoint_file, builder.checkpoint_interval) = match self.checkpoint.clone() {
+            None => (None, usize::MAX),
+            // loom writes the file before each execution whose number is a multiple. Nobody looks
+            // at those that follow.
+            Some(Checkpoint::Write { file, before }) => (Some(file), before as usize),
+            Some(Checkpoint::Replay(file)) => (Some(file), usize::MAX),
+        };
         builder.max_threads = loom::MAX_THREADS;
         let whole = OneThread((Rc::clone(&session), program));
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -177,7 +229,7 @@ impl Model {
 
 /// One execution, on loom's main thread.
 fn execute(session: &Rc<Session>, program: &impl Fn()) {
-    if session.elapsed() >= session.limit {
+    if session.is_over() {
         // No panic hook is called: nothing has failed.
         resume_unwind(Box::new(TimeIsUp));
     }
@@ -213,6 +265,28 @@ impl Session {
         cpu::now().saturating_sub(self.started)
     }
 
+    /// Whether no further execution is to begin.
+    fn is_over(&self) -> bool {
+        let (elapsed, executions) = (self.elapsed(), self.executions.get());
+        if let Some(tell) = self.model.on_progress
+            && elapsed >= self.told.get() + TELL_EACH
+        {
+            self.told.set(elapsed);
+            tell(executions, elapsed);
+        }
+        let replayed = matches!(self.model.checkpoint, Some(Checkpoint::Replay(_)));
+        elapsed >= self.model.max_duration || replayed && executions > 0
+    }
+
+    /// What to report when a signal ends the process; none if that came at a bad moment.
+    pub(crate) fn interrupted(&self, thread: usize, signal: &str) -> Option<Report> {
+        let mut messages: Vec<_> =
+            self.panics.try_borrow().ok()?.iter().map(|panic| panic.message.clone()).collect();
+        messages.push(format!("thread {thread}: the process was ended by {signal}"));
+        let history = self.history.try_borrow().ok()?.render();
+        Some(self.report(Verdict::Failed(Failure { messages, history })))
+    }
+
     fn report(&self, verdict: Verdict) -> Report {
         Report {
             verdict,
@@ -241,7 +315,7 @@ impl Session {
         if self.broken.replace(true) {
             return;
         }
-        if let Some(on_failure) = self.on_failure {
+        if let Some(on_failure) = self.model.on_failure {
             on_failure(&self.report(Verdict::Failed(self.failure())));
         }
     }

@@ -185,7 +185,7 @@ fn mutated<T>(instead: T) -> T {
 impl World {
     /// What is to be done otherwise at `site`.
     fn change(&self, site: &Location<'_>) -> Option<Change> {
-        let mutation = self.session.mutation.as_ref()?;
+        let mutation = self.session.model.mutation.as_ref()?;
         mutation.is_at(site).then_some(mutation.change)
     }
 }

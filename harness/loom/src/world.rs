@@ -23,8 +23,7 @@ use raddle_platform::global::Table;
 
 use crate::cpu;
 use crate::history::History;
-use crate::model::Report;
-use crate::mutation::Mutation;
+use crate::model::Model;
 use crate::net::Net;
 use crate::sites::Sites;
 pub(crate) use crate::step::{Kind, Step};
@@ -47,6 +46,14 @@ pub struct Counts {
     pub threads: usize,
 }
 
+impl Counts {
+    /// The operations of all kinds together.
+    pub fn operations(&self) -> u64 {
+        let Self { atomics, parker, clock, rng, driver, threads: _ } = self;
+        atomics + parker + clock + rng + driver
+    }
+}
+
 /// A panic in the current execution, caught or not.
 #[derive(Clone, Debug)]
 pub(crate) struct Panic {
@@ -56,17 +63,16 @@ pub(crate) struct Panic {
 
 /// What outlives an execution: the state of one check of a model.
 pub(crate) struct Session {
+    pub(crate) model: Model,
     /// The processor time at the start.
     pub(crate) started: Duration,
-    /// After so much of it no further execution begins.
-    pub(crate) limit: Duration,
+    /// How much there was when the progress was told last.
+    pub(crate) told: Cell<Duration>,
     pub(crate) executions: Cell<u64>,
     pub(crate) counts: Cell<Counts>,
     pub(crate) history: RefCell<History>,
     pub(crate) sites: Sites,
-    /// What is to be done otherwise than the code says.
-    pub(crate) mutation: Option<Mutation>,
-    /// How often that was.
+    /// How often something other than the code says was done.
     pub(crate) mutated: Cell<u64>,
     /// The panics of the current execution, in order.
     pub(crate) panics: RefCell<Vec<Panic>>,
@@ -75,29 +81,22 @@ pub(crate) struct Session {
     /// loom has found something, or the model has failed: nothing that runs from now on in this
     /// execution is to be trusted.
     pub(crate) broken: Cell<bool>,
-    /// Called as soon as the model has failed, before anything unwinds.
-    pub(crate) on_failure: Option<fn(&Report)>,
 }
 
 impl Session {
-    pub(crate) fn new(
-        limit: Duration,
-        mutation: Option<Mutation>,
-        on_failure: Option<fn(&Report)>,
-    ) -> Self {
+    pub(crate) fn new(model: Model) -> Self {
         Self {
+            model,
             started: cpu::now(),
-            limit,
+            told: Cell::default(),
             executions: Cell::new(0),
             counts: Cell::default(),
             history: RefCell::default(),
             sites: Sites::default(),
-            mutation,
             mutated: Cell::new(0),
             panics: RefCell::default(),
             stacks: RefCell::default(),
             broken: Cell::new(false),
-            on_failure,
         }
     }
 }

@@ -66,11 +66,15 @@ fn results_are_written_as_json() {
     std::fs::remove_file(&file).expect("it can be removed");
     let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
     assert_eq!(json["passed"], true);
-    let outcomes = json["outcomes"].as_array().expect("a list");
-    assert_eq!(outcomes.len(), 2);
-    for outcome in outcomes {
-        assert!(outcome["verdict"]["Failed"]["history"].as_str().expect("text").contains("thread"));
-        assert!(outcome["executions"].as_u64().expect("a number") > 0);
+    let scenarios = json["scenarios"].as_array().expect("a list");
+    assert_eq!(scenarios.len(), 2);
+    for scenario in scenarios {
+        assert!(scenario["failure"]["history"].as_str().expect("text").contains("thread"));
+        assert_eq!(scenario["verdict"], "Failed");
+        for number in ["executions", "operations"] {
+            assert!(scenario[number].as_u64().expect("a number") > 0);
+        }
+        assert!(scenario["seconds"].as_f64().expect("a number") > 0.0);
     }
 }
 
@@ -89,4 +93,69 @@ fn the_sites_that_a_scenario_reached_are_written() {
     assert_eq!(upgrade.operation.orderings.len(), 2);
     assert!(upgrade.succeeded > 0 && upgrade.failed > 0, "{upgrade:?}");
     assert_eq!(upgrade.count, upgrade.succeeded + upgrade.failed);
+}
+
+/// A site of this operation in `Arc`, as `file:line:column`.
+fn a_site(operation: &str) -> String {
+    let directory = std::env::temp_dir().join(format!("raddle-{operation}-{}", std::process::id()));
+    let path = directory.to_str().expect("UTF-8");
+    run(&["--scenario", "ownership/clone_against_drop", "--sites", path]);
+    let hits = Hits::read(&directory.join("ownership__clone_against_drop.json")).expect("hits");
+    std::fs::remove_dir_all(&directory).expect("removed");
+    let site = hits.iter().find(|(_, hit)| hit.operation.name == operation);
+    site.expect("reached").0.to_string()
+}
+
+#[test]
+fn a_mutation_is_killed_or_survives_or_is_not_reached() {
+    let mutated =
+        |change: &str| run(&["--scenario", "ownership/clone_against_drop", "--mutate", change]);
+    let weaker = format!("{}=Release->Relaxed", a_site("fetch_sub"));
+    let (code, out, _) = mutated(&weaker);
+    assert_eq!(code, Some(0), "{out}");
+    assert!(out.contains("killed by 1 of 1 scenarios"), "{out}");
+    // What the site does not do cannot be weakened.
+    let other = format!("{}=AcqRel->Release", a_site("fetch_sub"));
+    let (code, out, _) = mutated(&other);
+    assert_eq!(code, Some(2), "{out}");
+    assert!(out.contains("not reached"), "{out}");
+    let (code, _, err) = mutated("somewhere");
+    assert_eq!(code, Some(2), "{err}");
+}
+
+#[test]
+fn a_failed_execution_is_replayed_from_its_checkpoint() {
+    // No scenario of the list may fail, so a mutation makes one.
+    let weaker = format!("{}=Release->Relaxed", a_site("fetch_sub"));
+    let scenario = ["--scenario", "ownership/upgrade_against_last_drop", "--mutate", &weaker];
+    let (_, out, _) = run(&scenario);
+    let execution = |out: &str| {
+        let line = out.lines().find(|line| line.contains("execution: ")).expect("its number");
+        line.trim().trim_start_matches("execution: ").to_owned()
+    };
+    let number = execution(&out);
+    assert_ne!(number, "1", "{out}");
+    let file = std::env::temp_dir().join(format!("raddle-checkpoint-{}", std::process::id()));
+    let path = file.to_str().expect("UTF-8");
+    let child = ["--child", "ownership/upgrade_against_last_drop", "--mutate", &weaker];
+    run(&[&child[..], &["--checkpoint", path, "--checkpoint-before", &number]].concat());
+    let (code, out, _) = run(&[&scenario[..], &["--replay", path]].concat());
+    std::fs::remove_file(&file).expect("it was written");
+    assert_eq!(code, Some(1), "{out}");
+    assert_eq!(execution(&out), "1", "{out}");
+    assert!(out.contains("Causality violation"), "{out}");
+}
+
+#[test]
+fn the_shards_are_the_list() {
+    let names = |shard: &[&str]| {
+        let (code, out, _) = run(&[&["--list"], shard].concat());
+        assert_eq!(code, Some(0), "{out}");
+        out.lines().filter(|line| !line.starts_with(' ')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut parts = [names(&["--shard", "1/2"]), names(&["--shard", "2/2"])].concat();
+    let mut all = names(&[]);
+    (parts.sort(), all.sort());
+    assert_eq!(parts, all);
+    assert_eq!(run(&["--shard", "3/2"]).0, Some(2));
 }

@@ -7,10 +7,11 @@ use std::process::exit;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use raddle_loom::{Model, Report};
+use raddle_loom::{Checkpoint, Model, Report, report_signals};
 use raddle_scenarios::Scenario;
 
 use crate::args::Args;
+use crate::effort;
 
 /// Where the hits go.
 static SITES: OnceLock<PathBuf> = OnceLock::new();
@@ -21,19 +22,34 @@ pub(crate) fn run(scenario: &Scenario, args: &Args) -> ! {
         // Nobody has set it before: a process runs one scenario.
         let _ = SITES.set(sites_file(directory, scenario.name));
     }
-    let scenario = scenario.clone();
+    let checkpoint = match (&args.replay, &args.checkpoint, args.checkpoint_before) {
+        (Some(file), _, _) => Some(Checkpoint::Replay(file.clone())),
+        (_, Some(file), Some(before)) => Some(Checkpoint::Write { file: file.clone(), before }),
+        _ => None,
+    };
+    report_signals(|report| finish(report));
+    let program = scenario.clone();
     let report = Model::new()
-        .preemption_bound(args.bound(scenario.bound))
-        .max_duration(Duration::from_secs(args.seconds))
+        .preemption_bound(effort::bound(scenario, args))
+        .max_duration(args.limit())
         .mutate(args.mutate.clone())
+        .checkpoint(checkpoint)
+        .on_progress(progress)
         .on_failure(|report| finish(report))
-        .check(move || scenario.run());
+        .check(move || program.run());
     finish(&report)
 }
 
 /// The file with the hits of a scenario.
-pub(crate) fn sites_file(directory: &Path, scenario: &str) -> PathBuf {
+fn sites_file(directory: &Path, scenario: &str) -> PathBuf {
     directory.join(format!("{}.json", scenario.replace('/', "__")))
+}
+
+fn progress(executions: u64, elapsed: Duration) {
+    let mut stdout = io::stdout().lock();
+    // Who does not listen to the progress may hear the report.
+    let _ = writeln!(stdout, "progress {executions} {:.2}", elapsed.as_secs_f64());
+    let _ = stdout.flush();
 }
 
 fn finish(report: &Report) -> ! {

@@ -2,37 +2,27 @@
 
 mod args;
 mod child;
+mod effort;
+mod failure;
+mod job;
 mod parent;
+mod progress;
+mod results;
 mod watched;
 
 use std::fs;
-use std::path::Path;
+use std::io;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
 use raddle_loom::{Loom, OFFERS, Verdict};
 use raddle_scenarios::{Expect, Scenario, all};
-use serde::Serialize;
 
 use crate::args::Args;
 use crate::parent::Outcome;
-
-/// What `--json` writes.
-#[derive(Serialize)]
-struct Results<'a> {
-    loom: &'static str,
-    passed: bool,
-    outcomes: &'a [Outcome],
-    left_out: Vec<LeftOut>,
-}
-
-/// A scenario that this harness cannot run.
-#[derive(Serialize)]
-struct LeftOut {
-    name: &'static str,
-    needs: Vec<String>,
-}
+use crate::progress::Screen;
+use crate::results::{Listed, Results};
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -43,16 +33,21 @@ fn main() -> ExitCode {
             None => refuse(&format!("there is no scenario {name}")),
         };
     }
-    let selected: Vec<_> =
+    let mut selected: Vec<_> =
         list.into_iter().filter(|scenario| scenario.name.contains(&args.scenario)).collect();
     if selected.is_empty() {
         return refuse(&format!("no scenario's name contains {:?}; see --list", args.scenario));
     }
-    if args.list {
-        selected.iter().for_each(print_entry);
-        return ExitCode::SUCCESS;
+    if args.mutate.is_some() {
+        // A twin fails in any case.
+        selected.retain(|scenario| scenario.expect == Expect::Holds);
     }
-    run(selected, &args)
+    if let Some(shard) = args.shard {
+        let mut position = 0..;
+        selected.retain(|_| position.next().is_some_and(|position| shard.has(position)));
+    }
+    let done = if args.list { print_list(&selected, &args) } else { run(selected, &args) };
+    done.unwrap_or_else(|error| refuse(&error.to_string()))
 }
 
 /// The harness could not run.
@@ -61,89 +56,101 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn print_entry(scenario: &Scenario) {
-    let bound = scenario.bound.map(|bound| format!(", preemption bound {bound}"));
-    let expect = match scenario.expect {
-        Expect::Holds => String::new(),
-        expect => format!(", must be reported: {expect:?}"),
-    };
-    println!("{}{}{expect}", scenario.name, bound.unwrap_or_default());
-    println!("    {}", scenario.property);
+fn print_list(selected: &[Scenario], args: &Args) -> io::Result<ExitCode> {
+    for scenario in selected {
+        let bound = effort::bound(scenario, args);
+        let bound = bound.map(|bound| format!(", at most {bound} preemptions"));
+        let expect = match scenario.expect {
+            Expect::Holds => String::new(),
+            expect => format!(", must be reported: {expect:?}"),
+        };
+        println!("{}{}{expect}", scenario.name, bound.unwrap_or_default());
+        println!("    {}", scenario.property);
+    }
+    if let Some(file) = &args.json {
+        results::write(file, &selected.iter().map(Listed::from).collect::<Vec<_>>())?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
-fn run(selected: Vec<Scenario>, args: &Args) -> ExitCode {
+fn run(selected: Vec<Scenario>, args: &Args) -> io::Result<ExitCode> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or(processors).max(1);
     let started = Instant::now();
-    let mut left_out = Vec::new();
     let (can, cannot): (Vec<_>, Vec<_>) =
         selected.into_iter().partition(|scenario| scenario.needs.unmet(&OFFERS).is_empty());
     println!(
         "{} scenarios under loom 0.7.2, {jobs} at a time, at most {} s of processor time each",
         can.len(),
-        args.seconds
+        args.limit().as_secs_f64()
     );
-    for scenario in cannot {
+    for scenario in &cannot {
         let needs = scenario.needs.unmet(&OFFERS);
         println!("left out  {:<44} needs {}", scenario.name, needs.join(", "));
-        left_out.push(LeftOut { name: scenario.name, needs });
     }
-    if let Some(directory) = &args.sites
-        && let Err(error) = fs::create_dir_all(directory)
-    {
-        return refuse(&format!("{} could not be created: {error}", directory.display()));
+    if let Some(directory) = &args.sites {
+        fs::create_dir_all(directory)?;
     }
-    let outcomes = match parent::run(&can, args, jobs, print_outcome) {
-        Ok(outcomes) => outcomes,
-        Err(error) => return refuse(&format!("a scenario's process could not run: {error}")),
-    };
+    let screen = Screen::new(&can, jobs);
+    let outcomes = parent::run(&can, args, jobs, &screen)?;
+    screen.finish(&outcomes);
+    if let Some(file) = &args.json {
+        results::write(file, &Results::new(&outcomes, &cannot))?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    if args.replay.is_some() {
+        return Ok(tell_replay(&outcomes));
+    }
+    if args.mutate.is_some() {
+        return Ok(tell_mutant(&outcomes));
+    }
     let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed).collect();
+    let count = |verdict: fn(&Verdict) -> bool| {
+        outcomes.iter().filter(|outcome| verdict(&outcome.report.verdict)).count()
+    };
     println!(
-        "{} passed, {} failed, {} left out, {:.1} s",
+        "{} exhausted within loom 0.7.2, {} within a bound, {} out of time, {} stopped at a failure",
+        count(|verdict| *verdict == Verdict::Exhausted),
+        count(|verdict| matches!(verdict, Verdict::Bounded(_))),
+        count(|verdict| *verdict == Verdict::TimedOut),
+        count(|verdict| matches!(verdict, Verdict::Failed(_))),
+    );
+    println!("what loom 0.7.2 does not see: docs/loom.md#what-loom-does-not-see");
+    println!(
+        "{} passed, {} failed, {} left out, {seconds:.1} s",
         outcomes.len() - failed.len(),
         failed.len(),
-        left_out.len(),
-        started.elapsed().as_secs_f64()
+        cannot.len(),
     );
     for outcome in &failed {
-        println!("FAILED    {}: {}", outcome.name, outcome.reason);
+        println!("FAILED    {}: {}", outcome.scenario.name, outcome.reason);
     }
-    let passed = failed.is_empty();
-    let results = Results { loom: "0.7.2", passed, outcomes: &outcomes, left_out };
-    if let Some(path) = &args.json
-        && let Err(error) = write(path, &results)
-    {
-        return refuse(&format!("{} could not be written: {error}", path.display()));
-    }
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn write(path: &Path, results: &Results<'_>) -> std::io::Result<()> {
-    let mut json = serde_json::to_vec_pretty(results)?;
-    json.push(b'\n');
-    fs::write(path, json)
+/// What came of the one execution that was asked for.
+fn tell_replay(outcomes: &[Outcome]) -> ExitCode {
+    if outcomes.iter().any(|outcome| matches!(outcome.report.verdict, Verdict::Failed(_))) {
+        return ExitCode::FAILURE;
+    }
+    println!("the execution that the checkpoint leads to does not fail");
+    ExitCode::SUCCESS
 }
 
-fn print_outcome(outcome: &Outcome) {
-    let Outcome { name, passed, reason, report, executions_per_second: rate, .. } = outcome;
-    let word = if *passed { "ok" } else { "FAILED" };
-    println!(
-        "{word:<9} {name:<44} {:>8} executions {:>6.2} s {rate:>7.0}/s  {reason}",
-        report.executions,
-        report.elapsed.as_secs_f64()
-    );
-    if *passed {
-        return;
+/// Whether anybody noticed the mutation.
+fn tell_mutant(outcomes: &[Outcome]) -> ExitCode {
+    let failed = |outcome: &&Outcome| matches!(outcome.report.verdict, Verdict::Failed(_));
+    let killers: Vec<_> = outcomes.iter().filter(failed).collect();
+    if !killers.is_empty() {
+        println!("killed by {} of {} scenarios:", killers.len(), outcomes.len());
+        killers.iter().for_each(|outcome| println!("    {}", outcome.scenario.name));
+        return ExitCode::SUCCESS;
     }
-    println!("    property: {}", outcome.property);
-    match outcome.preemption_bound {
-        Some(bound) => println!("    preemption bound: {bound}"),
-        None => println!("    preemption bound: none"),
+    let reached = outcomes.iter().filter(|outcome| outcome.report.mutated > 0).count();
+    if reached == 0 {
+        println!("not reached: no execution of {} scenarios came to the site", outcomes.len());
+        return ExitCode::from(2);
     }
-    if let Verdict::Failed(failure) = &report.verdict {
-        for line in failure.to_string().lines() {
-            println!("    {line}");
-        }
-    }
-    println!("    reproduce: {}", outcome.reproduce);
+    println!("survived {reached} scenarios that came to the site");
+    ExitCode::FAILURE
 }
