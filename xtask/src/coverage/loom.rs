@@ -51,6 +51,9 @@ pub(crate) struct Loom {
     /// The program of that run: it tells what was never instantiated.
     #[arg(long, value_name = "FILE", requires = "hits")]
     binary: Option<PathBuf>,
+    /// More options of the harness, after `--`: see `cargo run -p raddle-loom -- --help`.
+    #[arg(last = true, value_name = "OPTION", conflicts_with = "hits")]
+    options: Vec<String>,
     /// Compare with this file instead of the repository's.
     #[arg(long, value_name = "FILE", hide = true)]
     ratchet: Option<PathBuf>,
@@ -152,6 +155,7 @@ impl Loom {
             command.arg("--scenario").arg(scenario);
         }
         let status = command
+            .args(&self.options)
             .status()
             .map_err(|error| Error::new(format!("cannot run {}: {error}", binary.display())))?;
         match status.code() {

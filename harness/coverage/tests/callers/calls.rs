@@ -3,6 +3,12 @@
 
 use super::world::{Atomic, Cell, Clock, Driver, Ordering, Platform, World};
 
+macro_rules! own {
+    ($value:expr) => {
+        assert_eq!($value, 7)
+    };
+}
+
 struct Word<P> {
     word: Atomic,
     cell: Cell,
@@ -26,6 +32,7 @@ impl<P: Platform> Word<P> {
         assert!(matches!(self.word.load(Ordering::Relaxed), 7 if P::Clock::now() > 0));
         let text = format!("ä {}", P::Clock::now());
         assert!(!text.is_empty());
+        own!(self.word.load(Ordering::Relaxed));
         debug_assert!(self.word.load(Ordering::Relaxed) == 7);
     }
 
