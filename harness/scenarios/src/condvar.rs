@@ -1,4 +1,4 @@
-//! `Condvar`: threads and futures as waiters.
+//! `Condvar`: threads, fibers and futures as waiters.
 
 use core::pin::pin;
 
@@ -6,6 +6,7 @@ use raddle_parking_lot::{Condvar, ParkingMutex};
 use raddle_platform::{Instant, Platform, suspend};
 
 use crate::freed::Freed;
+use crate::waiters::{Blocking, Waiter, each_blocking, each_blocking_pair, each_pair, each_waiter};
 use crate::{Needs, Scenario, polled, scope};
 
 /// The only deadline: it comes whenever the harness likes.
@@ -22,43 +23,38 @@ impl<P: Platform> Flag<P> {
         Self { set: ParkingMutex::new_in(0), changed: Condvar::new_in() }
     }
 
-    fn wait(&self) {
-        let mut set = self.set.lock();
-        self.changed.wait_while(&mut set, |set| *set == 0);
-    }
-
-    async fn wait_async(&self) {
-        let mut set = self.set.lock_async().await;
+    fn wait<W: Waiter<P>>(&self) {
+        let mut set = W::lock(&self.set);
         while *set == 0 {
-            set = self.changed.wait_async(set).await;
+            set = W::wait_on(&self.changed, set);
         }
     }
 }
 
-fn notified_under_the_mutex<P: Platform>() {
+fn notified_under_the_mutex<P: Platform, W: Waiter<P>>() {
     let flag = Flag::<P>::new();
     scope::<P, _>(|threads| {
-        threads.spawn(|| flag.wait());
+        threads.spawn(|| W::run(|| flag.wait::<W>()));
         let mut set = flag.set.lock();
         *set = 1;
         flag.changed.notify_one();
     });
 }
 
-fn notified_after_the_mutex<P: Platform>() {
+fn notified_after_the_mutex<P: Platform, W: Waiter<P>>() {
     let flag = Flag::<P>::new();
     scope::<P, _>(|threads| {
-        threads.spawn(|| suspend::block_on::<P, _>(flag.wait_async()));
+        threads.spawn(|| W::run(|| flag.wait::<W>()));
         *flag.set.lock() = 1;
         flag.changed.notify_one();
     });
 }
 
-fn notify_all_requeues<P: Platform>() {
+fn notify_all_requeues<P: Platform, A: Waiter<P>, B: Waiter<P>>() {
     let flag = Flag::<P>::new();
     scope::<P, _>(|threads| {
-        threads.spawn(|| flag.wait());
-        threads.spawn(|| flag.wait());
+        threads.spawn(|| A::run(|| flag.wait::<A>()));
+        threads.spawn(|| B::run(|| flag.wait::<B>()));
         let mut set = flag.set.lock();
         *set = 1;
         flag.changed.notify_all();
@@ -66,14 +62,16 @@ fn notify_all_requeues<P: Platform>() {
     assert!(flag.set.try_lock().is_some());
 }
 
-fn notify_against_timeout<P: Platform>() {
+fn notify_against_timeout<P: Platform, W: Blocking<P>>() {
     let flag = Flag::<P>::new();
     let (notified, heard) = scope::<P, _>(|threads| {
         let waiter = threads.spawn(|| {
-            let mut set = flag.set.lock();
-            let heard = !flag.changed.wait_until(&mut set, SOON).timed_out();
-            *set += 1;
-            heard
+            W::run(|| {
+                let mut set = flag.set.lock();
+                let heard = !flag.changed.wait_until(&mut set, SOON).timed_out();
+                *set += 1;
+                heard
+            })
         });
         let notified = flag.changed.notify_one();
         (notified, waiter.join())
@@ -84,22 +82,24 @@ fn notify_against_timeout<P: Platform>() {
 
 /// Two wait, one of them with a deadline; one notification. If the deadline did not end its wait
 /// unnotified, the other must still be told: so the one that heard notifies again.
-fn notification_is_not_lost<P: Platform>() {
+fn notification_is_not_lost<P: Platform, A: Blocking<P>, B: Waiter<P>>() {
     let flag = Flag::<P>::new();
     scope::<P, _>(|threads| {
         threads.spawn(|| {
-            let mut set = flag.set.lock();
-            if *set == 0 && !flag.changed.wait_until(&mut set, SOON).timed_out() {
-                flag.changed.notify_one();
-            }
+            A::run(|| {
+                let mut set = flag.set.lock();
+                if *set == 0 && !flag.changed.wait_until(&mut set, SOON).timed_out() {
+                    flag.changed.notify_one();
+                }
+            });
         });
-        threads.spawn(|| flag.wait());
+        threads.spawn(|| B::run(|| flag.wait::<B>()));
         *flag.set.lock() = 1;
         flag.changed.notify_one();
     });
 }
 
-fn notified_future_dropped<P: Platform>() {
+fn notified_future_dropped<P: Platform, W: Waiter<P>>() {
     let flag = Flag::<P>::new();
     scope::<P, _>(|threads| {
         threads.spawn(|| {
@@ -108,20 +108,20 @@ fn notified_future_dropped<P: Platform>() {
                 drop(polled::once(pin!(flag.changed.wait_async(set))));
             }
         });
-        threads.spawn(|| flag.wait());
+        threads.spawn(|| W::run(|| flag.wait::<W>()));
         *flag.set.lock() = 1;
         flag.changed.notify_one();
     });
     assert!(flag.set.try_lock().is_some());
 }
 
-fn freed_right_after<P: Platform>() {
+fn freed_right_after<P: Platform, W: Waiter<P>>() {
     let flag = Freed::new(Flag::<P>::new());
     scope::<P, _>(|threads| {
         threads.spawn(move || {
             let flag = flag;
             // SAFETY: freed below.
-            unsafe { flag.get() }.wait();
+            W::run(|| unsafe { flag.get() }.wait::<W>());
             // SAFETY: the notifier had the mutex when it notified, and unlocked it since.
             unsafe { flag.free() };
         });
@@ -133,58 +133,93 @@ fn freed_right_after<P: Platform>() {
     });
 }
 
+/// A queued future gets another waker while it is notified, and woken by the old one.
+fn waker_replaced_against_notify<P: Platform>() {
+    let flag = Flag::<P>::new();
+    scope::<P, _>(|threads| {
+        threads.spawn(|| {
+            let set = flag.set.lock();
+            if *set == 0 {
+                let mut wait = pin!(flag.changed.wait_async(set));
+                assert!(polled::once(wait.as_mut()).is_pending(), "it unlocks first");
+                assert_eq!(*suspend::block_on::<P, _>(wait), 1);
+            }
+        });
+        *flag.set.lock() = 1;
+        flag.changed.notify_one();
+    });
+    assert!(flag.set.try_lock().is_some());
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
-    vec![
-        Scenario::new(
+    [
+        each_waiter!(
             "condvar/notified_under_the_mutex",
             "a waiter learns of a change that is notified under the mutex",
-            notified_under_the_mutex::<P>,
+            notified_under_the_mutex,
+            P
         )
-        .needs(one)
-        .bound(5),
-        Scenario::new(
+        .map(|each| each.needs(one).bound(5))
+        .to_vec(),
+        each_waiter!(
             "condvar/notified_after_the_mutex",
-            "a waiting future learns of a change that is notified after the unlock",
-            notified_after_the_mutex::<P>,
+            "a waiter learns of a change that is notified after the unlock",
+            notified_after_the_mutex,
+            P
         )
-        .needs(one)
-        .bound(5),
-        Scenario::new(
+        .map(|each| each.needs(one).bound(5))
+        .to_vec(),
+        each_pair!(
             "condvar/notify_all_requeues",
             "all waiters get the mutex, one after the other",
-            notify_all_requeues::<P>,
+            notify_all_requeues,
+            P
         )
-        .needs(two)
-        .bound(3),
-        Scenario::new(
+        .map(|each| each.needs(two).bound(2))
+        .to_vec(),
+        each_blocking!(
             "condvar/notify_against_timeout",
             "a notification and a deadline at the same time: one of them, not both or neither",
-            notify_against_timeout::<P>,
+            notify_against_timeout,
+            P
         )
-        .needs(one.clock())
-        .bound(5),
-        Scenario::new(
+        .map(|each| each.needs(one.clock()).bound(4))
+        .to_vec(),
+        each_blocking_pair!(
             "condvar/notification_is_not_lost",
             "a notification that meets a deadline is not lost for the other waiter",
-            notification_is_not_lost::<P>,
+            notification_is_not_lost,
+            P
         )
-        .needs(two.clock())
-        .bound(2),
-        Scenario::new(
+        .map(|each| each.needs(two.clock()).bound(2))
+        .to_vec(),
+        each_waiter!(
             "condvar/notified_future_dropped",
             "a future that is dropped after it was chosen passes the notification on",
-            notified_future_dropped::<P>,
+            notified_future_dropped,
+            P
         )
-        .needs(two)
-        .bound(2),
-        Scenario::new(
+        .map(|each| each.needs(two).bound(2))
+        .to_vec(),
+        vec![
+            Scenario::new(
+                "condvar/waker_replaced_against_notify",
+                "a future that is polled with a new waker while it is notified is woken",
+                waker_replaced_against_notify::<P>,
+            )
+            .needs(one)
+            .bound(3),
+        ],
+        each_waiter!(
             "condvar/freed_right_after",
             "a notifier does not touch the condition variable after its waiter has returned",
-            freed_right_after::<P>,
+            freed_right_after,
+            P
         )
-        .needs(one)
-        .bound(5),
+        .map(|each| each.needs(one).bound(5))
+        .to_vec(),
     ]
+    .concat()
 }

@@ -51,7 +51,6 @@ mod broken;
 mod cancel;
 mod condvar;
 mod freed;
-mod io;
 mod join;
 mod mutex;
 mod nested;
@@ -91,7 +90,6 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         scheduler::list::<P>,
         task::list::<P>,
         join::list::<P>,
-        io::list::<P>,
         timer::list::<P>,
         cancel::list::<P>,
     ];

@@ -1,11 +1,11 @@
 //! `Arc` and `Weak`: the two counts against each other.
 //!
-//! The twins are in [`broken_arc`](crate::broken_arc).
+//! Its broken twins are in `tests/broken/arc.rs`.
 
 use raddle_ownership::{Arc, Weak};
 use raddle_platform::{Platform, RaceCell};
 
-use crate::{Needs, Scenario, broken_arc, scope};
+use crate::{Needs, Scenario, scope};
 
 /// A shared value that notices unordered uses, and tells how often it was dropped.
 struct Witness<'a, P: Platform> {
@@ -333,6 +333,5 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     for scenario in &mut list {
         scenario.needs = needs;
     }
-    list.extend(broken_arc::list::<P>());
     list
 }

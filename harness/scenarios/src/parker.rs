@@ -46,7 +46,7 @@ fn two_wakes_and_two_parks<P: Platform>() {
 
 /// The handshake of everything that sleeps: say that you will, fence, look once more. The other
 /// side: give the reason, fence, look whether somebody said so.
-fn handshake<P: Platform, const FENCED: bool>() {
+fn handshake<P: Platform>() {
     let sleeping = P::AtomicBool::new(false);
     let reason = P::AtomicBool::new(false);
     scope::<P, _>(|threads| {
@@ -54,43 +54,16 @@ fn handshake<P: Platform, const FENCED: bool>() {
         let (sleeping, reason) = (&sleeping, &reason);
         threads.spawn(move || {
             reason.store(true, Ordering::Relaxed);
-            if FENCED {
-                // ORDERING: pairs with the fence below: of the two looks, one sees the other's
-                // store.
-                P::fence(Ordering::SeqCst);
-            }
+            // ORDERING: pairs with the fence below: of the two looks, one sees the other's store.
+            P::fence(Ordering::SeqCst);
             if sleeping.load(Ordering::Relaxed) {
                 waker.wake();
             }
         });
         sleeping.store(true, Ordering::Relaxed);
-        if FENCED {
-            // ORDERING: pairs with the fence above.
-            P::fence(Ordering::SeqCst);
-        }
+        // ORDERING: pairs with the fence above.
+        P::fence(Ordering::SeqCst);
         while !reason.load(Ordering::Relaxed) {
-            P::Parker::park();
-        }
-    });
-}
-
-/// A sleeper that looks before it says that it will sleep.
-fn looks_too_early<P: Platform>() {
-    let sleeping = P::AtomicBool::new(false);
-    let reason = P::AtomicBool::new(false);
-    scope::<P, _>(|threads| {
-        let waker = P::Parker::waker();
-        let (sleeping, reason) = (&sleeping, &reason);
-        threads.spawn(move || {
-            // ORDERING: pairs with the other accesses; the bug is the order of the steps.
-            reason.swap(true, Ordering::AcqRel);
-            if sleeping.swap(false, Ordering::AcqRel) {
-                waker.wake();
-            }
-        });
-        // ORDERING: as above.
-        if !reason.load(Ordering::Acquire) {
-            sleeping.swap(true, Ordering::AcqRel);
             P::Parker::park();
         }
     });
@@ -181,23 +154,9 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         Scenario::new(
             "parker/sleep_against_notify",
             "a sleeper that looks again after a fence never sleeps through a notification",
-            handshake::<P, true>,
+            handshake::<P>,
         )
         .needs(shakes),
-        Scenario::new(
-            "broken/sleep_against_notify_without_fence",
-            "twin: both look before the other's store has come through",
-            handshake::<P, false>,
-        )
-        .needs(shakes.weak_memory())
-        .deadlocks(),
-        Scenario::new(
-            "broken/sleeper_looks_too_early",
-            "twin: the notification falls between the look and the announcement",
-            looks_too_early::<P>,
-        )
-        .needs(shakes)
-        .deadlocks(),
         Scenario::new(
             "parker/wake_against_deadline",
             "a park with a deadline ends by the wake or by the clock",

@@ -90,7 +90,7 @@ impl<P: Platform, const BUG: u8> Gate<P, BUG> {
                     Ok(_) => return,
                     Err(found) => word = found,
                 }
-                P::retry("broken_locks::lock_queue");
+                P::retry("broken::gate::lock_queue");
             } else {
                 P::spin_loop();
                 word = self.word.load(Ordering::Relaxed);
@@ -111,7 +111,7 @@ impl<P: Platform, const BUG: u8> Gate<P, BUG> {
                 Ok(_) => return true,
                 Err(found) => word = found,
             }
-            P::retry("broken_locks::try_acquire");
+            P::retry("broken::gate::try_acquire");
         }
         false
     }
@@ -138,7 +138,7 @@ impl<P: Platform, const BUG: u8> Gate<P, BUG> {
                 Ok(_) => return,
                 Err(found) => word = found,
             }
-            P::retry("broken_locks::release");
+            P::retry("broken::gate::release");
         }
     }
 
@@ -175,7 +175,7 @@ impl<P: Platform, const BUG: u8> Gate<P, BUG> {
                 Ok(_) => break,
                 Err(found) => word = found,
             }
-            P::retry("broken_locks::settle");
+            P::retry("broken::gate::settle");
         }
         if BUG == VERDICT_FIRST {
             self.touch();
@@ -322,20 +322,20 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let two = Needs::ATOMICS.threads(2).parker();
     vec![
         Scenario::new(
-            "broken/gate_data_and_memory",
+            "twin/gate_data_and_memory",
             "without a bug, the twin orders the data, and is done when its waiter goes on",
             data_and_memory::<P, NONE>,
         )
         .needs(one),
         Scenario::new(
-            "broken/gate_two_waiters",
+            "twin/gate_two_waiters",
             "without a bug, the twin serves both waiters",
             two_waiters::<P, NONE>,
         )
         .needs(two)
         .bound(2),
         Scenario::new(
-            "broken/gate_timeout_against_release",
+            "twin/gate_timeout_against_release",
             "without a bug, the twin loses no permit",
             timeout_against_release::<P, NONE>,
         )

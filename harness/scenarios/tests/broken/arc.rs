@@ -21,6 +21,9 @@ const UNLOCKED_GET_MUT: u8 = 4;
 /// All strong references together own no weak one: who frees is asked of two counts.
 const NO_COMMON_WEAK: u8 = 5;
 
+/// An upgrade does not mind a count of zero.
+const UPGRADE_IGNORES_ZERO: u8 = 6;
+
 /// The weak count while `is_unique` looks.
 const LOCKED: usize = usize::MAX;
 
@@ -116,6 +119,10 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
     }
 
     fn upgrade(&self) -> bool {
+        if BUG == UPGRADE_IGNORES_ZERO {
+            self.strong.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
         let mut strong = self.strong.load(Ordering::Relaxed);
         if BUG == UPGRADE_IN_TWO_STEPS {
             if strong != 0 {
@@ -132,7 +139,7 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
             ) {
                 Ok(_) => return true,
                 Err(found) => {
-                    P::retry("broken_arc::upgrade");
+                    P::retry("broken::arc::upgrade");
                     strong = found;
                 }
             }
@@ -156,7 +163,7 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
             ) {
                 Ok(_) => return,
                 Err(found) => {
-                    P::retry("broken_arc::downgrade");
+                    P::retry("broken::arc::downgrade");
                     weak = found;
                 }
             }
@@ -283,7 +290,14 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             upgrade_against_drop::<P, UPGRADE_IN_TWO_STEPS>,
         )
         .needs(races)
-        .fails(""),
+        .races(),
+        Scenario::new(
+            "broken/arc_upgrade_ignores_zero",
+            "twin: an upgrade gives a value that is gone",
+            upgrade_against_drop::<P, UPGRADE_IGNORES_ZERO>,
+        )
+        .needs(races)
+        .races(),
         Scenario::new(
             "broken/arc_get_mut_without_lock",
             "twin: get_mut overlooks a Weak that is made between its two looks",
