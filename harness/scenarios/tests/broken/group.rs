@@ -1,62 +1,54 @@
 //! Broken twin of a wait group: there is one place for a waiter.
 
-use core::task::{Poll, Waker};
+use core::task::Waker;
 
-use raddle_platform::suspend::{self, Limits};
-use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
+use raddle_platform::{Atomic, Ordering, Parker, Platform, RaceCell};
 
 use crate::{Needs, Scenario, scope};
 
+const WAITERS: usize = 2;
+
 /// Something that is not done yet, and who waits for it: in as many places as there are.
 struct Group<P: Platform, const PLACES: usize> {
-    locked: P::AtomicBool,
-    state: RaceCell<State<PLACES>, P>,
-}
-
-struct State<const PLACES: usize> {
-    done: bool,
-    waiters: [Option<Waker>; PLACES],
+    done: P::AtomicBool,
+    /// Which waiter stands in each place, counted from 1.
+    places: [P::AtomicUsize; PLACES],
+    /// What wakes each waiter: its own until it stands in a place, then of who takes it out.
+    wakers: [RaceCell<Option<Waker>, P>; WAITERS],
 }
 
 impl<P: Platform, const PLACES: usize> Group<P, PLACES> {
     fn new() -> Self {
-        let state = State { done: false, waiters: [const { None }; PLACES] };
-        Self { locked: P::AtomicBool::new(false), state: RaceCell::new_in(state) }
-    }
-
-    fn locked<R>(&self, change: impl FnOnce(&mut State<PLACES>) -> R) -> R {
-        // A look before each try: two that spin on a write keep a model checker busy for ever.
-        // ORDERING: the swap pairs with the releasing one below.
-        while self.locked.load(Ordering::Relaxed) || self.locked.swap(true, Ordering::Acquire) {
-            P::spin_loop();
+        Self {
+            done: P::AtomicBool::new(false),
+            places: [(); PLACES].map(|()| P::AtomicUsize::new(0)),
+            wakers: [RaceCell::new_in(None), RaceCell::new_in(None)],
         }
-        // SAFETY: locked.
-        let result = unsafe { self.state.with_mut(change) };
-        // ORDERING: pairs with the acquiring swap above.
-        self.locked.swap(false, Ordering::Release);
-        result
     }
 
     fn wait(&self, waiter: usize) {
-        let wait = suspend::wait::<P, _>(Limits::NONE, |context| {
-            let waker = context.waker().clone();
-            self.locked(|state| {
-                if state.done {
-                    return Poll::Ready(());
-                }
-                state.waiters[waiter % PLACES] = Some(waker);
-                Poll::Pending
-            })
-        });
-        assert!(wait.is_ok(), "a wait without limits");
+        // SAFETY: nobody else uses it before the waiter stands in a place.
+        unsafe { self.wakers[waiter].with_mut(|waker| *waker = Some(P::Parker::waker())) };
+        // ORDERING: pairs with the swap in `done`: either that one finds the waiter, or the waiter
+        // sees what came before it.
+        self.places[waiter % PLACES].swap(waiter + 1, Ordering::AcqRel);
+        // ORDERING: pairs with the releasing swap in `done`.
+        while !self.done.load(Ordering::Acquire) {
+            P::Parker::park();
+        }
     }
 
     fn done(&self) {
-        let waiters = self.locked(|state| {
-            state.done = true;
-            core::mem::replace(&mut state.waiters, [const { None }; PLACES])
-        });
-        waiters.into_iter().flatten().for_each(Waker::wake);
+        // ORDERING: pairs with the acquiring load in `wait`.
+        self.done.swap(true, Ordering::Release);
+        for place in &self.places {
+            // ORDERING: pairs with the swap in `wait`.
+            let Some(waiter) = place.swap(0, Ordering::AcqRel).checked_sub(1) else { continue };
+            // SAFETY: whoever takes a waiter out of its place has its waker.
+            if let Some(waker) = unsafe { self.wakers[waiter].with_mut(Option::take) } {
+                waker.wake();
+            }
+        }
     }
 }
 
@@ -70,12 +62,12 @@ fn two_waiters<P: Platform, const PLACES: usize>() {
 }
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
-    let needs = Needs::ATOMICS.threads(2).parker();
+    let needs = Needs::ATOMICS.threads(WAITERS).parker();
     vec![
         Scenario::new(
             "twin/group_two_waiters",
             "without a bug, the twin wakes both waiters",
-            two_waiters::<P, 2>,
+            two_waiters::<P, WAITERS>,
         )
         .needs(needs)
         .bound(2),
