@@ -14,6 +14,9 @@ use crate::{Error, Verdict};
 
 const HARNESS: &str = "loom";
 
+/// Where the sites of a run of some scenarios go.
+const PART: &str = "loom-part";
+
 /// Where it is kept what was covered, relative to the root of the workspace.
 const RATCHET: &str = "harness/coverage/loom.ratchet";
 
@@ -73,7 +76,9 @@ impl Loom {
         let (directory, binary, passed) = match &self.hits {
             Some(directory) => (directory.clone(), self.binary.clone(), true),
             None => {
-                let directory = hits_directory(&workspace, HARNESS);
+                // What some scenarios reach does not take the place of what all reach.
+                let all = self.scenario.is_none();
+                let directory = hits_directory(&workspace, if all { HARNESS } else { PART });
                 let binary = build()?;
                 let passed = self.run_scenarios(&binary, &directory)?;
                 (directory, Some(binary), passed)
