@@ -1,0 +1,191 @@
+//! The log of decisions, and the hash that is chained over it.
+
+use core::fmt;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// What happens next: the runnable threads by number, then the next deadline if anybody waits
+    /// for one, then a spurious wake of each parked thread by number.
+    Schedule = 0,
+    /// What the program asked [`Platform::choose`](raddle_platform::Platform::choose) for.
+    Choose = 1,
+    /// Whether a weak compare-exchange takes effect (0) or fails for no reason (1).
+    WeakExchange = 2,
+}
+
+impl Kind {
+    fn from_bits(bits: u32) -> Option<Self> {
+        [Self::Schedule, Self::Choose, Self::WeakExchange].get(bits as usize).copied()
+    }
+}
+
+/// One choice among several: its kind, how many options there were, and which was taken. (A choice
+/// of one option is none, and not in the log.)
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Decision(u32);
+
+/// Options and the choice have 14 bits each.
+const BITS: u32 = 14;
+/// More options than anything offers.
+pub(crate) const MAX_OPTIONS: usize = (1 << BITS) - 1;
+
+impl Decision {
+    /// The decision for option `chosen` of `options`.
+    ///
+    /// # Panics
+    /// When there are more options than the log can say, or `chosen` is none of them.
+    #[inline]
+    pub fn new(kind: Kind, options: usize, chosen: usize) -> Self {
+        assert!(chosen < options && options <= MAX_OPTIONS, "option {chosen} of {options}");
+        Self((kind as u32) << (2 * BITS) | (options as u32) << BITS | chosen as u32)
+    }
+
+    /// What was decided.
+    pub fn kind(self) -> Kind {
+        Kind::from_bits(self.0 >> (2 * BITS)).unwrap_or(Kind::Schedule)
+    }
+
+    /// How many options there were.
+    #[inline]
+    pub fn options(self) -> usize {
+        (self.0 >> BITS & ((1 << BITS) - 1)) as usize
+    }
+
+    /// Which was taken.
+    #[inline]
+    pub fn chosen(self) -> usize {
+        (self.0 & ((1 << BITS) - 1)) as usize
+    }
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {} of {}", self.kind(), self.chosen(), self.options())
+    }
+}
+
+/// What determines an execution of a program: the root seed and every decision, in order.
+///
+/// Its text form is one line: `1:` (the version), the root seed, and the decisions, in hexadecimal.
+/// It is for a report; a file format for long traces is another matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The root seed, from which random values come.
+    pub seed: u64,
+    /// The decisions.
+    pub decisions: Vec<Decision>,
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1:{:x}:", self.seed)?;
+        for (index, decision) in self.decisions.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(f, "{comma}{:x}", decision.0)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Trace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |what: &str| format!("no trace: {what}");
+        let mut parts = text.trim().splitn(3, ':');
+        match parts.next() {
+            Some("1") => {}
+            other => return Err(format!("version {other:?} of a trace; this reads version 1")),
+        }
+        let seed = parts.next().and_then(|seed| u64::from_str_radix(seed, 16).ok());
+        let seed = seed.ok_or_else(|| wrong("the seed is missing"))?;
+        let list = parts.next().ok_or_else(|| wrong("the decisions are missing"))?;
+        let mut decisions = Vec::new();
+        for word in list.split(',').filter(|word| !word.is_empty()) {
+            let bits = u32::from_str_radix(word, 16).map_err(|_| wrong(word))?;
+            let decision = Decision(bits);
+            let known = Kind::from_bits(bits >> (2 * BITS)).is_some();
+            if !known || decision.chosen() >= decision.options() {
+                return Err(wrong(word));
+            }
+            decisions.push(decision);
+        }
+        Ok(Self { seed, decisions })
+    }
+}
+
+/// A hash chained over all decisions and what could have been decided instead: two executions with
+/// one certificate took the same way. It has no addresses and no line numbers in it, so it is the
+/// same in every process, and survives an edit that changes no operation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Certificate(u64);
+
+impl Default for Certificate {
+    fn default() -> Self {
+        Self(0x6a09_e667_f3bc_c908)
+    }
+}
+
+/// Mixes by the two halves of a product, as wyhash does.
+#[inline]
+pub(crate) fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ (product >> 64) as u64
+}
+
+impl Certificate {
+    /// Adds one decision: when (in steps), by whom, among what, and which.
+    #[inline]
+    pub(crate) fn extend(&mut self, step: u64, who: u64, enabled: u64, decision: Decision) {
+        let what = fold(enabled ^ 0x9e37_79b9_7f4a_7c15, u64::from(decision.0) | 1 << 63);
+        let when = fold(step ^ 0xbf58_476d_1ce4_e5b9, who.wrapping_add(0x94d0_49bb_1331_11eb));
+        self.0 = fold(self.0 ^ what, 0xd6e8_feb8_6659_fd93) ^ when.rotate_left(17);
+    }
+}
+
+impl fmt::Display for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Certificate, Decision, Kind, Trace};
+
+    #[test]
+    fn a_trace_is_read_as_it_is_written() {
+        let decisions =
+            vec![Decision::new(Kind::Schedule, 3, 2), Decision::new(Kind::WeakExchange, 2, 1)];
+        let trace = Trace { seed: 0xabc, decisions };
+        assert_eq!(trace.to_string().parse(), Ok(trace));
+        assert_eq!("1:5:".parse(), Ok(Trace { seed: 5, decisions: Vec::new() }));
+        for wrong in ["", "2:5:", "1:x:", "1:5", "1:5:zz", "1:5:ffffffff", "1:5:4001"] {
+            assert!(wrong.parse::<Trace>().is_err() || wrong == "1:5:4001", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_depends_on_all_that_it_is_made_of() {
+        let of = |step, who, enabled, chosen| {
+            let mut certificate = Certificate::default();
+            certificate.extend(step, who, enabled, Decision::new(Kind::Schedule, 3, chosen));
+            certificate
+        };
+        let all = [of(1, 0, 7, 0), of(2, 0, 7, 0), of(1, 1, 7, 0), of(1, 0, 6, 0), of(1, 0, 7, 1)];
+        for (index, one) in all.iter().enumerate() {
+            assert!(all[..index].iter().all(|other| other != one), "{index}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The simulator.
+
+mod atomics;
+mod cells;
+mod decisions;
+mod driver;
+mod entropy;
+mod history;
+mod judge;
+mod machine;
+mod memory;
+mod objects;
+mod parker;
+mod platform;
+mod race;
+mod report;
+mod schedule;
+pub mod seeds;
+mod simulation;
+mod strategy;
+mod threads;
+mod time;
+mod vector;
+mod watchdog;
+mod world;
+
+pub use decisions::{Certificate, Decision, Kind, Trace};
+pub use judge::{OFFERS, is_expected, unused};
+pub use platform::Sim;
+pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};
+pub use simulation::{Granularity, Limits, Simulation};
+pub use strategy::{PctBound, Strategy};

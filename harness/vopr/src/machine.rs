@@ -1,0 +1,335 @@
+//! Runs one execution: each simulated thread is a coroutine, and this is what they come back to.
+
+use core::cell::{Cell, RefCell};
+use core::mem::ManuallyDrop;
+use core::panic::Location;
+use core::ptr;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::{Arc, Once};
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, CoroutineResult};
+
+use crate::decisions::{Certificate, Decision};
+use crate::history::{Effect, Name, Operation};
+use crate::parker::TokenWaker;
+use crate::report::{Abandoned, Counts, Failure, FailureKind};
+use crate::vector::View;
+use crate::world::{self, Class, Failed, Setup, State, Thread, Woken, World, enter, operate, with};
+
+/// Of each simulated thread. An unoptimised runtime's panic report fits.
+const STACK_BYTES: usize = 512 * 1024;
+
+/// More threads than any history can name.
+const MAX_THREADS: usize = 4096;
+
+thread_local! {
+    /// A fresh mapping per thread and execution would cost twenty times the execution.
+    static STACKS: RefCell<Vec<DefaultStack>> = const { RefCell::new(Vec::new()) };
+    /// The code of the main thread's body unwinds to where it is called; nested simulations do not
+    /// exist.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+#[inline(never)]
+fn take_stack() -> std::io::Result<DefaultStack> {
+    match STACKS.with_borrow_mut(Vec::pop) {
+        Some(stack) => Ok(stack),
+        None => DefaultStack::new(STACK_BYTES),
+    }
+}
+
+#[inline(never)]
+fn give_stack(stack: DefaultStack) {
+    STACKS.with_borrow_mut(|stacks| stacks.push(stack));
+}
+
+/// What an execution leaves.
+pub(crate) struct Outcome {
+    pub(crate) failure: Option<Failure>,
+    pub(crate) steps: u64,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) certificate: Certificate,
+    pub(crate) now: u64,
+    pub(crate) counts: Counts,
+    pub(crate) abandoned: Abandoned,
+}
+
+/// Runs `body` as the main thread of a new world, until all threads have ended or one has failed.
+pub(crate) fn run(setup: Setup, body: &(dyn Fn() + '_)) -> Outcome {
+    install_hook();
+    assert!(!INSIDE.replace(true), "a simulation inside of a simulation");
+    // Never dropped as a whole: after a failure most of it must not be.
+    let world = Box::into_raw(Box::new(RefCell::new(World::new(setup))));
+    // SAFETY: taken away below, before it is freed.
+    unsafe { world::set(world) };
+    with(|world| world.watch.begin(world.seed));
+    let site = Location::caller();
+    let main: Box<dyn FnOnce() + '_> = Box::new(body);
+    // SAFETY: only the lifetime changes: a body that has not ended when this function returns never
+    // runs again.
+    let main = unsafe {
+        core::mem::transmute::<Box<dyn FnOnce() + '_>, Box<dyn FnOnce() + 'static>>(main)
+    };
+    match with(|world| world.add_thread("main".to_owned(), main, site)) {
+        Ok(_) => drive(),
+        Err(error) => {
+            let message = format!("no stack for the main thread: {error}");
+            with(|world| world.fail(FailureKind::Panic, message));
+        }
+    }
+    finish();
+    with(|world| world.watch.end());
+    // SAFETY: null is always valid.
+    unsafe { world::set(ptr::null()) };
+    INSIDE.set(false);
+    // SAFETY: made above, and nobody has it any more.
+    let world = unsafe { Box::from_raw(world) };
+    dismantle(RefCell::into_inner(*world))
+}
+
+/// Resumes whoever is decided on, until there is nobody or the execution has failed.
+fn drive() {
+    loop {
+        let next = with(|world| {
+            world.current = world.next;
+            world.thread().fiber.take()
+        });
+        let Some(mut fiber) = next else { return };
+        match fiber.resume(()) {
+            CoroutineResult::Yield(()) => {
+                let failed = with(|world| {
+                    world.thread().fiber = Some(fiber);
+                    world.failure.is_some()
+                });
+                if failed {
+                    return;
+                }
+            }
+            CoroutineResult::Return(()) => {
+                give_stack(fiber.into_stack());
+                if with(|world| world.failure.is_some() || world.live == 0) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The end of an execution: what is left is dropped, if nothing has failed.
+fn finish() {
+    with(World::check_panics);
+    let table = with(|world| {
+        if world.failure.is_some() {
+            return None;
+        }
+        world.quiet = true;
+        world.current = 0;
+        // Everybody has ended: what anybody did has happened before.
+        let mut all = View::default();
+        for view in &world.views {
+            all.clock.join(&view.clock);
+        }
+        world.views[0].clock.join(&all.clock);
+        world.globals.take()
+    });
+    let Some(table) = table else { return };
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(table)));
+    with(|world| {
+        if dropped.is_err() {
+            world.fail(FailureKind::Panic, "a global's destructor panicked".to_owned());
+        } else if world.failure.is_none()
+            && let Err(misfit) = world.policy.end()
+        {
+            world.diverged(misfit);
+        }
+    });
+}
+
+/// Takes out what is wanted. After a failure the rest is abandoned: destructors would run in a
+/// broken world.
+fn dismantle(mut world: World) -> Outcome {
+    let mut abandoned = Abandoned::default();
+    if world.failure.is_some() {
+        for thread in &mut world.threads {
+            if let Some(mut fiber) = thread.fiber.take() {
+                abandoned.threads += 1;
+                abandoned.stack_bytes += STACK_BYTES as u64;
+                // SAFETY: what is on the stack is abandoned: nothing of it runs again, and what
+                // points to it from elsewhere is never used, for it belongs to this world.
+                unsafe { fiber.force_reset() };
+                give_stack(fiber.into_stack());
+            }
+        }
+    }
+    let outcome = Outcome {
+        failure: world.failure.take(),
+        steps: world.steps,
+        decisions: core::mem::take(&mut world.decisions),
+        certificate: world.certificate,
+        now: world.now,
+        counts: world.counts,
+        abandoned,
+    };
+    if outcome.failure.is_some() {
+        let mut world = ManuallyDrop::new(world);
+        drop(core::mem::take(&mut world.memory));
+        drop(core::mem::take(&mut world.cells));
+        drop(core::mem::take(&mut world.views));
+        drop(core::mem::take(&mut world.tokens));
+    }
+    outcome
+}
+
+impl World {
+    /// Adds a thread that can run.
+    pub(crate) fn add_thread(
+        &mut self,
+        name: String,
+        body: Box<dyn FnOnce()>,
+        site: &'static Location<'static>,
+    ) -> std::io::Result<u32> {
+        if self.threads.len() >= MAX_THREADS {
+            let message = format!("a simulation has {MAX_THREADS} threads at most");
+            return Err(std::io::Error::new(std::io::ErrorKind::QuotaExceeded, message));
+        }
+        let number = self.threads.len() as u32;
+        // SAFETY: the entry borrows nothing.
+        let fiber = unsafe {
+            Coroutine::with_stack_unchecked(take_stack()?, move |yielder, ()| {
+                with(|world| world.threads[number as usize].yielder = yielder);
+                live(number, body);
+            })
+        };
+        let token = self.add_token();
+        self.threads.push(Thread {
+            name,
+            state: State::Joining,
+            fiber: Some(fiber),
+            yielder: ptr::null(),
+            slots: Default::default(),
+            exits: Vec::new(),
+            token,
+            waker: Arc::new(TokenWaker { token, serial: self.serial }),
+            woken: Woken::Spuriously,
+            doing: (Operation::plain(Name::Spawn), site),
+            joiner: None,
+            joined: false,
+            panic: None,
+            panicked: false,
+            entropy: None,
+        });
+        self.views.push(View::new(number));
+        if number > 0 {
+            let parent = self.views[self.current as usize].clock.clone();
+            self.views[number as usize].clock.join(&parent);
+            self.views[self.current as usize].tick(self.current);
+        }
+        self.live += 1;
+        self.counts.threads = self.counts.threads.max(u64::from(number));
+        self.set_runnable(number);
+        Ok(number)
+    }
+
+    /// The current thread has ended.
+    fn end_thread(&mut self, panic: Option<Box<dyn Any + Send>>) -> Result<(), Failed> {
+        self.live -= 1;
+        let thread = self.thread();
+        thread.panic = panic;
+        let joiner = thread.joiner.take();
+        self.set_blocked(State::Ended);
+        if let Some(joiner) = joiner {
+            self.set_runnable(joiner);
+        }
+        if self.current == 0 && self.threads[0].panic.is_some() {
+            return Err(self.fail_by_panic("the main thread panicked".to_owned()));
+        }
+        if self.live > 0 { self.decide(false) } else { Ok(()) }
+    }
+
+    /// A panic of a thread that nobody joined is nobody's result: it fails the execution.
+    fn check_panics(&mut self) {
+        if self.failure.is_some() {
+            return;
+        }
+        let unheard = |thread: &Thread| thread.panic.is_some() && !thread.joined;
+        if let Some(number) = self.threads.iter().position(unheard) {
+            let name = &self.threads[number].name;
+            let message = format!("thread {number} ({name}) panicked and nobody joined it");
+            self.fail_by_panic(message);
+        }
+    }
+
+    fn fail_by_panic(&mut self, message: String) -> Failed {
+        self.fail(FailureKind::Panic, message);
+        // The operations that led to the panic, not those of the unwinding.
+        if let (Some(failure), Some((step, history))) = (&mut self.failure, self.at_panic.take()) {
+            failure.step = step;
+            failure.history = history;
+        }
+        Failed
+    }
+}
+
+/// Is the thread `number`, from its first moment to its last.
+fn live(number: u32, body: Box<dyn FnOnce()>) {
+    let mut result = catch_unwind(AssertUnwindSafe(body));
+    // One at a time: an exit may register another.
+    while let Some(exit) = with(|world| world.thread().exits.pop()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(exit)) {
+            result = Err(panic);
+        }
+    }
+    enter(Operation::plain(Name::End), Location::caller(), Class::Blocking);
+    let ended = with(|world| {
+        debug_assert_eq!(world.current, number, "a thread ends on its own stack");
+        world.watch.history.push(
+            number,
+            Operation::plain(Name::End),
+            Effect::Done,
+            Location::caller(),
+        );
+        world.end_thread(result.err())
+    });
+    // After a failure nobody runs again: the runner sees it.
+    let _: Result<(), Failed> = ended;
+}
+
+/// Starts a thread.
+#[track_caller]
+pub(crate) fn spawn(name: String, body: Box<dyn FnOnce() + Send>) -> std::io::Result<u32> {
+    let site = Location::caller();
+    operate(Operation::plain(Name::Spawn), Class::Blocking, |world, _| {
+        let spawned = world.add_thread(name, body, site);
+        let effect = Effect::Value(spawned.as_ref().map_or(0, |number| u64::from(*number)));
+        Ok((spawned, effect))
+    })
+}
+
+/// Makes panics inside of a simulation part of its report, and leaves all others alone.
+fn install_hook() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = take_hook();
+        set_hook(Box::new(move |info| {
+            if !world::is_there() {
+                return before(info);
+            }
+            let noted = world::try_with(|world| {
+                let text = info.payload_as_str().unwrap_or("a panic without a message");
+                let number = world.current;
+                let thread = world.thread();
+                thread.panicked = true;
+                let at = info.location().map(|at| at.to_string()).unwrap_or_default();
+                let message = format!("thread {number} ({}) panicked at {at}: {text}", thread.name);
+                world.messages.push(message);
+                world.at_panic = Some((world.steps, world.watch.history.render()));
+            });
+            if noted.is_none() {
+                // A panic of the simulator itself.
+                before(info);
+            }
+        }));
+    });
+}

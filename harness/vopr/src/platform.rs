@@ -1,0 +1,133 @@
+//! The world `Sim`.
+
+use core::panic::Location;
+use core::sync::atomic::Ordering;
+
+use raddle_platform::global::{Handle, Key};
+use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
+
+use crate::decisions::Kind;
+use crate::history::{Effect, Name, On, Operation};
+use crate::memory::Memory;
+use crate::world::{Class, Failed, enter, operate, stop, with};
+use crate::{atomics, driver, entropy, parker, race, threads, time};
+
+/// Threads, memory and time of a simulation. Its operations work only inside a
+/// [`Simulation`](crate::Simulation).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sim;
+
+impl Platform for Sim {
+    type AtomicBool = atomics::AtomicBool;
+    type AtomicU32 = atomics::AtomicU32;
+    type AtomicU64 = atomics::AtomicU64;
+    type AtomicUsize = atomics::AtomicUsize;
+    type AtomicPtr<T> = atomics::AtomicPtr<T>;
+    type Race = race::SimRace;
+    type Clock = time::SimClock;
+    type Rng = entropy::SimRng;
+    type Parker = parker::SimParker;
+    type Threads = threads::SimThreads;
+    type Driver = driver::SimDriver;
+    type Context = SimContext;
+
+    /// Small, so that every queue fills and every budget ends within a short run.
+    const BOUNDS: Bounds = Bounds {
+        run_queue_slots: 4,
+        lifo_runs: 1,
+        maintenance_ticks: 3,
+        lock_looks: 1,
+        barges: 1,
+        barge_ns: 1_000,
+        idle_searches: 1,
+        registry_shards: 1,
+        completion_batch: 2,
+    };
+
+    fn fence(order: Ordering) {
+        let operation =
+            Operation { name: Name::Fence, on: On::Nothing, object: 0, order: Some(order) };
+        operate(operation, Class::Memory, |world, by| {
+            world.counts.atomics += 1;
+            world.memory.fence(&mut world.views, by, order);
+            Ok(((), Effect::Done))
+        });
+    }
+
+    fn spin_loop() {
+        operate(Operation::plain(Name::SpinLoop), Class::Yield, |_, _| Ok(((), Effect::Done)));
+    }
+
+    fn retry(_: &'static str) {
+        operate(Operation::plain(Name::Retry), Class::Private, |_, _| Ok(((), Effect::Done)));
+    }
+
+    fn choose(_: Choice, n: usize) -> usize {
+        let chosen = operate(Operation::plain(Name::Choose), Class::Private, |world, _| {
+            let chosen = world.choose(Kind::Choose, n);
+            let effect = Effect::Value(*chosen.as_ref().unwrap_or(&0) as u64);
+            Ok((chosen, effect))
+        });
+        match chosen {
+            Ok(chosen) => chosen,
+            Err(Failed) => stop(),
+        }
+    }
+
+    /// No fault is injected yet.
+    fn buggify(_: Site) -> bool {
+        false
+    }
+
+    /// Events are not recorded yet.
+    fn event(_: &Event<'_>) {}
+
+    fn global<T: Send + Sync + 'static>(key: &'static Key, init: fn() -> T) -> Handle<T> {
+        enter(Operation::plain(Name::Global), Location::caller(), Class::Memory);
+        // Nobody else runs meanwhile: the table is not at its place.
+        let table = with(|world| {
+            world.held += 1;
+            world.globals.take()
+        });
+        let Some(mut table) = table else {
+            panic!("a global asks for a global: the initialisation would wait for itself");
+        };
+        let value = table.get(key, init);
+        let name = format!("{key:?} {}", core::any::type_name::<T>());
+        with(|world| {
+            world.held -= 1;
+            world.globals = Some(table);
+            let current = world.current as usize;
+            let known = world.global_views.iter().position(|(known, _)| *known == name);
+            match known {
+                Some(known) => {
+                    let made = core::mem::take(&mut world.global_views[known].1);
+                    world.views[current].clock.join(&made);
+                    world.global_views[known].1 = made;
+                }
+                None => {
+                    world.global_views.push((name, world.views[current].clock.clone()));
+                    world.views[current].tick(current as u32);
+                }
+            }
+        });
+        value
+    }
+
+    /// A simulation has no environment.
+    fn variable(_: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Nobody needs to know of stack switches: simulated threads are coroutines already.
+#[derive(Debug)]
+pub struct SimContext;
+
+impl Context for SimContext {
+    type Handle = ();
+    fn current() {}
+    fn create() {}
+    fn switch_to((): ()) {}
+    fn destroy((): ()) {}
+}

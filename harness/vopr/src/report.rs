@@ -1,0 +1,165 @@
+//! What came of an execution.
+
+use core::fmt;
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decisions::{Certificate, Trace};
+use crate::strategy::PctBound;
+
+/// Which oracle spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureKind {
+    /// The main thread panicked, or another one that nobody joined.
+    Panic,
+    /// Nobody can go on, and no deadline is left to come.
+    Deadlock,
+    /// Two accesses that no happens-before edge orders, or one to what has been destroyed.
+    DataRace,
+    /// A limit of steps or of virtual time was reached.
+    Livelock,
+    /// The main thread has ended, and another one never will.
+    Leak,
+    /// The execution asked for other decisions than those of the trace that it replays.
+    Divergence,
+}
+
+impl fmt::Display for FailureKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Panic => "panic",
+            Self::Deadlock => "deadlock",
+            Self::DataRace => "data race",
+            Self::Livelock => "livelock",
+            Self::Leak => "leak",
+            Self::Divergence => "divergence",
+        })
+    }
+}
+
+/// How an execution failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which oracle spoke.
+    pub kind: FailureKind,
+    /// The messages of all panics in the execution, caught or not, and the oracle's last.
+    pub messages: Vec<String>,
+    /// The step at which it failed.
+    pub step: u64,
+    /// The last operations before, with their sites.
+    pub history: String,
+}
+
+impl Failure {
+    /// The oracle's own message.
+    pub fn message(&self) -> &str {
+        self.messages.last().map_or("", String::as_str)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for message in &self.messages {
+            writeln!(f, "{message}")?;
+        }
+        write!(f, "at step {}; the last operations:\n{}", self.step, self.history)
+    }
+}
+
+/// Whether an execution passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All threads have ended, and no oracle spoke. This says something about one execution only.
+    Passed,
+    /// An oracle spoke.
+    Failed(Failure),
+}
+
+/// How many operations of each kind an execution did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Atomic accesses and fences.
+    pub atomics: u64,
+    /// Calls of the parker.
+    pub parker: u64,
+    /// Readings of the clock, and waits with a deadline.
+    pub clock: u64,
+    /// Random numbers.
+    pub rng: u64,
+    /// Calls of drivers.
+    pub driver: u64,
+    /// Threads besides the main one.
+    pub threads: u64,
+}
+
+impl Counts {
+    /// The larger of both, kind by kind.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            atomics: self.atomics.max(other.atomics),
+            parker: self.parker.max(other.parker),
+            clock: self.clock.max(other.clock),
+            rng: self.rng.max(other.rng),
+            driver: self.driver.max(other.driver),
+            threads: self.threads.max(other.threads),
+        }
+    }
+}
+
+/// What a failed execution left behind without running a destructor. The memory on the heap that
+/// belonged to it comes on top, and is not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Abandoned {
+    /// Threads that had not ended.
+    pub threads: u64,
+    /// Their stacks. (These are used again.)
+    pub stack_bytes: u64,
+}
+
+/// A verdict, and what it rests on.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The root seed.
+    pub seed: u64,
+    /// Operations of the platform.
+    pub steps: u64,
+    /// Decisions among two options or more.
+    pub decisions: u64,
+    /// The schedule certificate.
+    pub certificate: Certificate,
+    /// How far the clock went.
+    pub virtual_time: Duration,
+    /// What replays the execution.
+    pub trace: Trace,
+    /// The operations, by kind.
+    pub counts: Counts,
+    /// What was abandoned.
+    pub abandoned: Abandoned,
+    /// Under PCT, what it promises.
+    pub bound: Option<PctBound>,
+}
+
+impl Report {
+    /// The failure, if there is one.
+    pub fn failure(&self) -> Option<&Failure> {
+        match &self.verdict {
+            Verdict::Passed => None,
+            Verdict::Failed(failure) => Some(failure),
+        }
+    }
+
+    /// Nothing, if the execution passed.
+    ///
+    /// # Panics
+    /// When it failed, with everything that is needed to reproduce it.
+    #[track_caller]
+    pub fn unwrap(&self) {
+        if let Some(failure) = self.failure() {
+            panic!("{failure}seed: {:#x}\ntrace: {}", self.seed, self.trace);
+        }
+    }
+}

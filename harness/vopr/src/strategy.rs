@@ -1,0 +1,367 @@
+//! Who takes the decisions.
+
+use crate::decisions::{Decision, Kind, Trace};
+use crate::seeds::{Purpose, Stream};
+
+/// How the decisions of an execution are taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Strategy {
+    /// A random walk: each runnable thread is as likely as the others.
+    Random,
+    /// Probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): random priorities,
+    /// lowered at `depth - 1` random steps. A bug that needs `depth` ordered events is found with a
+    /// probability that [has a bound](PctBound). The number of steps is measured by an execution
+    /// under [`RoundRobin`](Self::RoundRobin) before.
+    Pct {
+        /// How many ordered events the bugs looked for need; at least 1.
+        depth: u32,
+    },
+    /// Each runnable thread in turn; time advances when nobody can run; nothing is spurious.
+    RoundRobin,
+    /// The decisions of a trace, and no others: an execution that asks for another is reported as a
+    /// divergence.
+    Replay(Trace),
+    /// The first decisions of a trace, then a random walk from the seed `tail`.
+    Prefix {
+        /// Where the first decisions come from.
+        trace: Trace,
+        /// How many of them.
+        decisions: usize,
+        /// The seed of the walk.
+        tail: u64,
+    },
+}
+
+/// What PCT promises for a bug of its depth: at least `1 / (threads * steps^(depth - 1))` per run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PctBound {
+    /// The threads of the measured execution; time counts as one, if anybody waited for it.
+    pub threads: u32,
+    /// The steps at which it could be decided who runs.
+    pub steps: u64,
+    /// The depth.
+    pub depth: u32,
+}
+
+impl PctBound {
+    /// The bound as a probability.
+    pub fn probability(self) -> f64 {
+        let exponent = i32::try_from(self.depth.saturating_sub(1)).unwrap_or(i32::MAX);
+        1.0 / (f64::from(self.threads.max(1)) * (self.steps.max(1) as f64).powi(exponent))
+    }
+}
+
+impl core::fmt::Display for PctBound {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { threads, steps, depth } = *self;
+        write!(
+            f,
+            "a bug of depth {depth} is found with probability {:.2e} at least per run \
+             ({threads} threads, {steps} steps)",
+            self.probability()
+        )
+    }
+}
+
+/// What can happen next. The options are numbered: runnable threads, time, parked threads.
+pub(crate) struct Enabled<'a> {
+    /// By number.
+    pub(crate) runnable: &'a [u32],
+    /// Whether somebody waits for a deadline.
+    pub(crate) time: bool,
+    /// Who could be woken for no reason, by number.
+    pub(crate) parked: &'a [u32],
+    /// Who ran last.
+    pub(crate) current: u32,
+    /// That one has nothing better to do: it spins or yields.
+    pub(crate) yields: bool,
+}
+
+impl Enabled<'_> {
+    pub(crate) fn options(&self) -> usize {
+        self.runnable.len() + usize::from(self.time) + self.parked.len()
+    }
+}
+
+/// Why the log does not fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Misfit(pub(crate) String);
+
+/// A strategy at work in one execution.
+pub(crate) trait Policy {
+    /// What happens next, of at least one option.
+    fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit>;
+    /// Another choice, of at least two options.
+    fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit>;
+    /// The execution has ended by itself.
+    fn end(&self) -> Result<(), Misfit> {
+        Ok(())
+    }
+}
+
+/// How often things of low probability happen, in 65,536 cases. Each seed has its own rates: some
+/// bugs need many, some need none.
+#[derive(Clone, Copy, Debug)]
+struct Rates {
+    time: u32,
+    wake: u32,
+    exchange: u32,
+}
+
+impl Rates {
+    fn of(seed: u64) -> Self {
+        let mut time = Stream::of(seed, Purpose::Time, 1);
+        let mut fault = Stream::of(seed, Purpose::Fault, 1);
+        Self {
+            time: [64, 1024, 8192, 32768][time.below(4)],
+            wake: [0, 0, 256, 4096][fault.below(4)],
+            exchange: [0, 1024, 16384][fault.below(3)],
+        }
+    }
+}
+
+/// The three streams of a seed that decide.
+struct Dice {
+    schedule: Stream,
+    time: Stream,
+    fault: Stream,
+    rates: Rates,
+}
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self {
+            schedule: Stream::of(seed, Purpose::Schedule, 0),
+            time: Stream::of(seed, Purpose::Time, 0),
+            fault: Stream::of(seed, Purpose::Fault, 0),
+            rates: Rates::of(seed),
+        }
+    }
+
+    fn spurious(&mut self, enabled: &Enabled<'_>) -> Option<usize> {
+        if enabled.parked.is_empty() || self.rates.wake == 0 || !self.fault.chance(self.rates.wake)
+        {
+            return None;
+        }
+        let parked = self.fault.below(enabled.parked.len());
+        Some(enabled.options() - enabled.parked.len() + parked)
+    }
+
+    fn choose(&mut self, kind: Kind, options: usize) -> usize {
+        match kind {
+            Kind::WeakExchange => usize::from(self.fault.chance(self.rates.exchange)),
+            Kind::Choose | Kind::Schedule => self.schedule.below(options),
+        }
+    }
+}
+
+/// See [`Strategy::Random`].
+pub(crate) struct Random(Dice);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Dice::new(seed))
+    }
+}
+
+impl Policy for Random {
+    #[inline]
+    fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
+        let runnable = enabled.runnable.len();
+        let dice = &mut self.0;
+        if let Some(option) = dice.spurious(enabled) {
+            return Ok(option);
+        }
+        if enabled.time && (runnable == 0 || dice.time.chance(dice.rates.time)) {
+            return Ok(runnable);
+        }
+        Ok(if runnable <= 1 { 0 } else { dice.schedule.below(runnable) })
+    }
+
+    fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
+        Ok(self.0.choose(kind, options))
+    }
+}
+
+/// See [`Strategy::Pct`].
+pub(crate) struct Pct {
+    dice: Dice,
+    depth: u32,
+    /// The priority of each thread; the highest runs. Those above `depth` are the initial ones.
+    priorities: Vec<Option<u64>>,
+    /// Time takes part as a thread.
+    time: u64,
+    /// Steps at which whoever runs falls, the last first.
+    changes: Vec<u64>,
+    step: u64,
+    /// Below all others, for whoever spins or yields; counts down.
+    low: u64,
+}
+
+/// Priorities: yielders fall below [`LOW`], change points give `LOW + depth - i`, and the initial
+/// ones lie above `HIGH`.
+const LOW: u64 = 1 << 40;
+const HIGH: u64 = 1 << 41;
+
+impl Pct {
+    pub(crate) fn new(seed: u64, bound: PctBound) -> Self {
+        let mut dice = Dice::new(seed);
+        let mut changes: Vec<_> = (1..bound.depth)
+            .map(|_| 1 + dice.schedule.below(bound.steps.max(1) as usize) as u64)
+            .collect();
+        changes.sort_unstable_by(|a, b| b.cmp(a));
+        let time = HIGH | dice.schedule.next_u64() >> 24;
+        Self { dice, depth: bound.depth, priorities: Vec::new(), time, changes, step: 0, low: LOW }
+    }
+
+    fn priority(&mut self, thread: u32) -> &mut u64 {
+        let index = thread as usize;
+        if index >= self.priorities.len() {
+            self.priorities.resize(index + 1, None);
+        }
+        self.priorities[index].get_or_insert_with(|| HIGH | self.dice.schedule.next_u64() >> 24)
+    }
+
+    /// The option with the highest priority.
+    fn highest(&mut self, enabled: &Enabled<'_>) -> usize {
+        let mut best = (0, 0);
+        for (option, &thread) in enabled.runnable.iter().enumerate() {
+            let priority = *self.priority(thread);
+            if priority > best.0 {
+                best = (priority, option);
+            }
+        }
+        if enabled.time && (self.time > best.0 || enabled.runnable.is_empty()) {
+            return enabled.runnable.len();
+        }
+        best.1
+    }
+
+    fn lower(&mut self, enabled: &Enabled<'_>, option: usize, priority: u64) {
+        match enabled.runnable.get(option) {
+            Some(&thread) => *self.priority(thread) = priority,
+            None => self.time = priority,
+        }
+    }
+}
+
+impl Policy for Pct {
+    fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
+        if let Some(option) = self.dice.spurious(enabled) {
+            return Ok(option);
+        }
+        self.step += 1;
+        if enabled.yields && enabled.runnable.contains(&enabled.current) {
+            // A spinning thread of the highest priority would spin for ever.
+            self.low -= 1;
+            let low = self.low;
+            *self.priority(enabled.current) = low;
+        }
+        while self.changes.last().is_some_and(|step| *step <= self.step) {
+            self.changes.pop();
+            let option = self.highest(enabled);
+            let left = self.changes.len() as u64;
+            self.lower(enabled, option, LOW + 1 + left.min(u64::from(self.depth)));
+        }
+        Ok(self.highest(enabled))
+    }
+
+    fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
+        Ok(self.dice.choose(kind, options))
+    }
+}
+
+/// See [`Strategy::RoundRobin`].
+#[derive(Default)]
+pub(crate) struct RoundRobin {
+    chosen: usize,
+}
+
+impl Policy for RoundRobin {
+    fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
+        let after = enabled.runnable.iter().position(|thread| *thread > enabled.current);
+        // With nobody runnable, option 0 is time.
+        Ok(after.unwrap_or(0))
+    }
+
+    fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
+        if kind == Kind::WeakExchange {
+            return Ok(0);
+        }
+        self.chosen += 1;
+        Ok(self.chosen % options)
+    }
+}
+
+/// See [`Strategy::Replay`] and [`Strategy::Prefix`].
+pub(crate) struct Replay {
+    decisions: Vec<Decision>,
+    next: usize,
+    /// Who goes on at the end of the log.
+    tail: Option<Random>,
+}
+
+impl Replay {
+    pub(crate) fn new(mut decisions: Vec<Decision>, length: usize, tail: Option<u64>) -> Self {
+        decisions.truncate(length);
+        Self { decisions, next: 0, tail: tail.map(Random::new) }
+    }
+
+    /// The log's next choice, if it goes so far.
+    fn take(&mut self, kind: Kind, options: usize) -> Result<Option<usize>, Misfit> {
+        let Some(decision) = self.decisions.get(self.next).copied() else {
+            if self.tail.is_some() {
+                return Ok(None);
+            }
+            return Err(Misfit(format!(
+                "unexpected end: the log has {} decisions, and the execution asks for another \
+                 ({kind:?}, {options} options)",
+                self.decisions.len()
+            )));
+        };
+        if (decision.kind(), decision.options()) != (kind, options) {
+            return Err(Misfit(format!(
+                "divergence at decision {}: the log has {:?} with {} options, the execution asks \
+                 for {kind:?} with {options}",
+                self.next,
+                decision.kind(),
+                decision.options()
+            )));
+        }
+        self.next += 1;
+        Ok(Some(decision.chosen()))
+    }
+}
+
+impl Policy for Replay {
+    fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
+        let options = enabled.options();
+        if options == 1 {
+            return Ok(0);
+        }
+        match (self.take(Kind::Schedule, options)?, &mut self.tail) {
+            (Some(chosen), _) => Ok(chosen),
+            (None, Some(tail)) => tail.schedule(enabled),
+            (None, None) => Ok(0),
+        }
+    }
+
+    fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
+        match (self.take(kind, options)?, &mut self.tail) {
+            (Some(chosen), _) => Ok(chosen),
+            (None, Some(tail)) => tail.choose(kind, options),
+            (None, None) => Ok(0),
+        }
+    }
+
+    fn end(&self) -> Result<(), Misfit> {
+        if self.next < self.decisions.len() {
+            return Err(Misfit(format!(
+                "the execution ended after {} decisions, the log has {}",
+                self.next,
+                self.decisions.len()
+            )));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,457 @@
+//! The state of the execution that runs now, and the way of every operation through it.
+//!
+//! All simulated threads share one operating-system thread and switch only in [`enter`] and
+//! [`block`](crate::schedule), so the world is an ordinary value behind a thread-local pointer.
+//! One rule keeps that sound: no borrow of the world is open across a switch. The `RefCell` sees
+//! to it.
+
+use core::cell::{Cell, RefCell};
+use core::panic::Location;
+use core::ptr;
+use std::any::Any;
+use std::sync::Arc;
+
+use corosensei::stack::DefaultStack;
+use corosensei::{Coroutine, Yielder};
+use raddle_platform::SlotKey;
+use raddle_platform::global::Table;
+
+use crate::cells::Cells;
+use crate::decisions::{Certificate, Decision, Kind};
+use crate::history::{Effect, Operation, Place};
+use crate::memory::{Access, Fault, Sequential};
+use crate::parker::TokenWaker;
+use crate::report::{Counts, Failure, FailureKind};
+use crate::seeds::Stream;
+use crate::simulation::{Granularity, Limits};
+use crate::strategy::{Misfit, Policy};
+use crate::vector::{Clock, View};
+use crate::watchdog::Watch;
+
+pub(crate) type Fiber = Coroutine<(), (), (), DefaultStack>;
+
+/// What an operation is, to the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Nobody else can tell when it happens: never a decision.
+    Private,
+    /// On shared memory: a decision at the granularity of atomics.
+    Memory,
+    /// Starts, ends or waits: a decision at each granularity.
+    Blocking,
+    /// As [`Blocking`](Self::Blocking), by a thread that asks for others to run.
+    Yield,
+}
+
+/// Why a thread goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Token,
+    TimedOut,
+    Spuriously,
+}
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Runnable,
+    Waiting { token: u32, deadline: Option<u64> },
+    Joining,
+    Ended,
+}
+
+/// A simulated thread.
+pub(crate) struct Thread {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) fiber: Option<Fiber>,
+    pub(crate) yielder: *const Yielder<(), ()>,
+    pub(crate) slots: [*mut (); SlotKey::COUNT],
+    pub(crate) exits: Vec<Box<dyn FnOnce()>>,
+    /// The parking token; also what its wakers share.
+    pub(crate) token: u32,
+    pub(crate) waker: Arc<TokenWaker>,
+    pub(crate) woken: Woken,
+    /// The operation that it is in.
+    pub(crate) doing: (Operation, &'static Location<'static>),
+    pub(crate) joiner: Option<u32>,
+    pub(crate) joined: bool,
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
+    /// It has panicked at least once, itself or through a join.
+    pub(crate) panicked: bool,
+    pub(crate) entropy: Option<Stream>,
+}
+
+/// What a waiting thread waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Token {
+    pub(crate) set: bool,
+    /// What those who set it had seen.
+    pub(crate) view: Clock,
+    pub(crate) waiter: Option<u32>,
+}
+
+/// How an execution is set up.
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) granularity: Granularity,
+    pub(crate) limits: Limits,
+    pub(crate) watch: Arc<Watch>,
+}
+
+/// One execution.
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    /// No other world of this operating-system thread has it.
+    pub(crate) serial: u64,
+    pub(crate) granularity: Granularity,
+    pub(crate) limits: Limits,
+    pub(crate) policy: Box<dyn Policy>,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) certificate: Certificate,
+    pub(crate) steps: u64,
+
+    pub(crate) threads: Vec<Thread>,
+    pub(crate) live: u32,
+    pub(crate) current: u32,
+    pub(crate) next: u32,
+    /// Both by number.
+    pub(crate) runnable: Vec<u32>,
+    pub(crate) parked: Vec<u32>,
+    /// Hashes of both sets.
+    pub(crate) runnable_hash: u64,
+    pub(crate) parked_hash: u64,
+    /// How many wait for a deadline.
+    pub(crate) timed: u32,
+    pub(crate) now: u64,
+    pub(crate) tokens: Vec<Token>,
+
+    pub(crate) memory: Sequential,
+    pub(crate) cells: Cells,
+    pub(crate) views: Vec<View>,
+
+    pub(crate) globals: Option<Table>,
+    /// What had been seen when each global was made; by key.
+    pub(crate) global_views: Vec<(String, Clock)>,
+    /// Nobody else runs while this is above zero.
+    pub(crate) held: u32,
+    /// The execution is over, and what it leaves is being dropped.
+    pub(crate) quiet: bool,
+
+    pub(crate) counts: Counts,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) messages: Vec<String>,
+    /// The tail of operations at the last panic, and its step.
+    pub(crate) at_panic: Option<(u64, String)>,
+    pub(crate) failure: Option<Failure>,
+}
+
+/// The execution has failed: the calling thread stops for ever.
+#[derive(Debug)]
+pub(crate) struct Failed;
+
+thread_local! {
+    static WORLD: Cell<*const RefCell<World>> = const { Cell::new(ptr::null()) };
+    static SERIALS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Makes `world` the current one of this operating-system thread; null takes it away.
+///
+/// # Safety
+/// `world` stays valid until it is replaced.
+pub(crate) unsafe fn set(world: *const RefCell<World>) -> *const RefCell<World> {
+    WORLD.replace(world)
+}
+
+// Not inlined: a thread-local's address must not be kept over a stack switch.
+#[inline(never)]
+fn get() -> *const RefCell<World> {
+    WORLD.get()
+}
+
+/// Whether the caller is in a simulation.
+pub(crate) fn is_there() -> bool {
+    !get().is_null()
+}
+
+/// Calls `f` with the current world, if there is one and nobody is at it.
+pub(crate) fn try_with<R>(f: impl FnOnce(&mut World) -> R) -> Option<R> {
+    let world = get();
+    if world.is_null() {
+        return None;
+    }
+    // SAFETY: `set` promises that a pointer which is not null is valid.
+    let world = unsafe { &*world };
+    world.try_borrow_mut().ok().map(|mut world| f(&mut world))
+}
+
+/// Calls `f` with the current world.
+///
+/// # Panics
+/// Outside of a simulation.
+#[inline]
+pub(crate) fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
+    let world = get();
+    if world.is_null() {
+        outside();
+    }
+    // SAFETY: `set` promises that a pointer which is not null is valid.
+    f(&mut unsafe { &*world }.borrow_mut())
+}
+
+#[cold]
+fn outside() -> ! {
+    panic!("an operation of the Sim platform outside of a simulation: use raddle_vopr::Simulation")
+}
+
+/// Runs the thread that was decided on. Returns when the calling thread runs again.
+pub(crate) fn switch() {
+    let yielder = with(|world| world.threads[world.current as usize].yielder);
+    // SAFETY: the yielder lives as long as the thread's stack, and the thread runs on it now, or on
+    // a fiber's stack nested in it.
+    unsafe { &*yielder }.suspend(());
+}
+
+/// Stops the calling thread for ever: its execution has failed.
+pub(crate) fn stop() -> ! {
+    if with(|world| world.quiet) {
+        panic!("the simulation failed while the globals were dropped");
+    }
+    loop {
+        switch();
+    }
+}
+
+/// The decision before an operation. When this returns, the caller is to do it.
+#[inline]
+pub(crate) fn enter(operation: Operation, site: &'static Location<'static>, class: Class) {
+    match with(|world| world.begin(operation, site, class)) {
+        Ok(false) => {}
+        Ok(true) => switch(),
+        Err(Failed) => stop(),
+    }
+}
+
+/// An operation: first the decision who goes on, then `f`.
+#[inline]
+#[track_caller]
+pub(crate) fn operate<R>(
+    operation: Operation,
+    class: Class,
+    f: impl FnOnce(&mut World, Access) -> Result<(R, Effect), Fault>,
+) -> R {
+    let site = Location::caller();
+    let mut f = Some(f);
+    let done = with(|world| match world.begin(operation, site, class) {
+        Ok(false) => f.take().map(|f| world.perform(operation, site, f)),
+        Ok(true) => None,
+        Err(Failed) => Some(Err(Failed)),
+    });
+    let done = match (done, f) {
+        (Some(done), _) => done,
+        (None, Some(f)) => {
+            switch();
+            with(|world| world.perform(operation, site, f))
+        }
+        (None, None) => Err(Failed),
+    };
+    match done {
+        Ok(result) => result,
+        Err(Failed) => stop(),
+    }
+}
+
+impl World {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { seed, policy, granularity, limits, watch } = setup;
+        let serial = SERIALS.get() + 1;
+        SERIALS.set(serial);
+        Self {
+            seed,
+            serial,
+            granularity,
+            limits,
+            policy,
+            decisions: Vec::new(),
+            certificate: Certificate::default(),
+            steps: 0,
+            threads: Vec::new(),
+            live: 0,
+            current: 0,
+            next: 0,
+            runnable: Vec::new(),
+            parked: Vec::new(),
+            runnable_hash: 0,
+            parked_hash: 0,
+            timed: 0,
+            now: 0,
+            tokens: Vec::new(),
+            memory: Sequential::default(),
+            cells: Cells::default(),
+            views: Vec::new(),
+            globals: Some(Table::default()),
+            global_views: Vec::new(),
+            held: 0,
+            quiet: false,
+            counts: Counts::default(),
+            watch,
+            messages: Vec::new(),
+            at_panic: None,
+            failure: None,
+        }
+    }
+
+    pub(crate) fn thread(&mut self) -> &mut Thread {
+        &mut self.threads[self.current as usize]
+    }
+
+    /// The current thread at `site`.
+    pub(crate) fn access(&self, site: &'static Location<'static>) -> Access {
+        Access { thread: self.current, site }
+    }
+
+    /// Counts an operation and decides who goes on: `true` if that is another thread.
+    #[inline]
+    fn begin(
+        &mut self,
+        operation: Operation,
+        site: &'static Location<'static>,
+        class: Class,
+    ) -> Result<bool, Failed> {
+        self.steps += 1;
+        if self.quiet {
+            return Ok(false);
+        }
+        if self.failure.is_some() {
+            return Err(Failed);
+        }
+        self.thread().doing = (operation, site);
+        if self.steps > self.limits.steps {
+            return Err(self.livelock());
+        }
+        let decides = match class {
+            Class::Private => false,
+            Class::Memory => self.granularity == Granularity::Atomics,
+            Class::Blocking | Class::Yield => true,
+        };
+        if !decides || self.held > 0 {
+            return Ok(false);
+        }
+        self.decide(class == Class::Yield)?;
+        Ok(self.next != self.current)
+    }
+
+    #[cold]
+    fn livelock(&mut self) -> Failed {
+        let message = format!("livelock: no end after {} steps", self.limits.steps);
+        self.fail(FailureKind::Livelock, message)
+    }
+
+    #[inline]
+    fn perform<R>(
+        &mut self,
+        operation: Operation,
+        site: &'static Location<'static>,
+        f: impl FnOnce(&mut Self, Access) -> Result<(R, Effect), Fault>,
+    ) -> Result<R, Failed> {
+        let access = self.access(site);
+        match f(self, access) {
+            Ok((result, effect)) => {
+                self.watch.history.push(access.thread, operation, effect, site);
+                Ok(result)
+            }
+            Err(fault) => Err(self.fault(operation, access, fault)),
+        }
+    }
+
+    #[cold]
+    pub(crate) fn fault(&mut self, operation: Operation, access: Access, fault: Fault) -> Failed {
+        self.watch.history.push(access.thread, operation, Effect::Done, access.site);
+        let (thread, here) = (access.thread, Place(access.site));
+        let message = match fault {
+            Fault::Race(other) => format!(
+                "data race: thread {thread} is in {operation} at {here}, and thread {} has it \
+                 {} at {}, which no happens-before edge orders",
+                other.thread,
+                other.earlier,
+                Place(other.site)
+            ),
+            Fault::Gone => format!(
+                "data race: thread {thread} uses in {operation} at {here} what has been destroyed"
+            ),
+        };
+        self.fail(FailureKind::DataRace, message)
+    }
+
+    /// The execution has failed. The first failure counts.
+    #[cold]
+    pub(crate) fn fail(&mut self, kind: FailureKind, message: String) -> Failed {
+        if self.failure.is_none() {
+            let mut messages = self.messages.clone();
+            messages.push(message);
+            let (step, history) = (self.steps, self.watch.history.render());
+            self.failure = Some(Failure { kind, messages, step, history });
+        }
+        Failed
+    }
+
+    /// The strategy's log does not fit the execution.
+    #[cold]
+    pub(crate) fn diverged(&mut self, Misfit(message): Misfit) -> Failed {
+        let at = self.threads.get(self.current as usize).map(|thread| thread.doing);
+        let message = match at {
+            Some((operation, site)) => format!(
+                "{message}; step {}, thread {} in {operation} at {}, certificate {}",
+                self.steps,
+                self.current,
+                Place(site),
+                self.certificate
+            ),
+            None => message,
+        };
+        self.fail(FailureKind::Divergence, message)
+    }
+
+    /// Chooses among `options`, and logs it.
+    pub(crate) fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Failed> {
+        if options <= 1 || self.quiet {
+            return Ok(0);
+        }
+        let chosen = self.policy.choose(kind, options).map_err(|misfit| self.diverged(misfit))?;
+        self.log(Decision::new(kind, options, chosen), 0);
+        Ok(chosen)
+    }
+
+    #[inline]
+    pub(crate) fn log(&mut self, decision: Decision, enabled: u64) {
+        self.certificate.extend(self.steps, u64::from(self.current), enabled, decision);
+        self.decisions.push(decision);
+    }
+
+    /// What the current thread has done goes to `clock`, for whoever is told of it.
+    pub(crate) fn publish(&mut self, to: impl FnOnce(&mut Self) -> &mut Clock) {
+        if self.quiet {
+            return;
+        }
+        let current = self.current;
+        let mut view = core::mem::take(&mut self.views[current as usize]);
+        to(self).join(&view.clock);
+        view.tick(current);
+        self.views[current as usize] = view;
+    }
+
+    /// Drops what a handle of the platform names, without any decision.
+    pub(crate) fn destroyed(
+        &mut self,
+        what: Operation,
+        access: Access,
+        result: Result<(), Fault>,
+    ) -> Result<(), Failed> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(_) if self.quiet || self.failure.is_some() => Ok(()),
+            Err(fault) => Err(self.fault(what, access, fault)),
+        }
+    }
+}
