@@ -3,6 +3,7 @@
 //! Each verb is one file. Exit codes are the same for all: 0 if everything is well, 1 if something
 //! was found or failed, 2 if the command is wrong or cannot run here.
 
+mod audit;
 mod bench;
 mod coverage;
 mod forward;
@@ -34,6 +35,7 @@ enum Verb {
     TestLoom(forward::TestLoom),
     CoverageLoom(coverage::Loom),
     Coverage(coverage::All),
+    AuditOrderings(audit::Options),
     KvBench(kv_bench::Options),
     Bench(bench::Options),
 }
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Verb::TestLoom(options) => options.run(),
         Verb::CoverageLoom(options) => options.run(),
         Verb::Coverage(options) => options.run(),
+        Verb::AuditOrderings(options) => options.run(),
         Verb::KvBench(options) => kv_bench::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

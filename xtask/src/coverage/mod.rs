@@ -64,7 +64,7 @@ impl Outputs {
 
 /// The operations of the production crates. The programs and the platform itself are no part of it:
 /// what they do is built from these.
-fn catalogue(workspace: &Workspace) -> Result<Catalogue, Error> {
+pub(crate) fn catalogue(workspace: &Workspace) -> Result<Catalogue, Error> {
     let packages: Vec<_> = workspace
         .packages
         .iter()

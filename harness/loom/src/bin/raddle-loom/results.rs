@@ -25,6 +25,8 @@ struct Row<'a> {
     property: &'static str,
     expect: String,
     bound: Option<usize>,
+    /// The bound that the scenario suggests.
+    suggested: Option<usize>,
     passed: bool,
     reason: &'a str,
     verdict: String,
@@ -77,6 +79,7 @@ impl<'a> Row<'a> {
             property: scenario.property,
             expect: format!("{:?}", scenario.expect),
             bound: outcome.bound,
+            suggested: scenario.bound,
             passed: outcome.passed,
             reason: &outcome.reason,
             verdict: verdict.to_string(),
