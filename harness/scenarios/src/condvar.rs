@@ -1,6 +1,7 @@
 //! `Condvar`: threads, fibers and futures as waiters.
 
 use core::pin::pin;
+use core::time::Duration;
 
 use raddle_parking_lot::{Condvar, ParkingMutex};
 use raddle_platform::{Instant, Platform, suspend};
@@ -11,6 +12,9 @@ use crate::{Needs, Scenario, polled, scope};
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+
+/// So much later is always over, since nobody else will end the wait.
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 /// A condition, and what tells that it changed.
 struct Flag<P: Platform> {
@@ -151,10 +155,26 @@ fn waker_replaced_against_notify<P: Platform>() {
     assert!(flag.set.try_lock().is_some());
 }
 
+/// Nobody will notify.
+fn a_duration_ends<P: Platform>() {
+    let flag = Flag::<P>::new();
+    let mut set = flag.set.lock();
+    assert!(flag.changed.wait_for(&mut set, SOME_TIME).timed_out());
+    assert!(flag.changed.wait_while_for(&mut set, |set| *set == 0, SOME_TIME).timed_out());
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
     [
+        vec![
+            Scenario::new(
+                "condvar/a_duration_ends",
+                "waits for some time end when the time is over",
+                a_duration_ends::<P>,
+            )
+            .needs(Needs::ATOMICS.parker().clock()),
+        ],
         each_waiter!(
             "condvar/notified_under_the_mutex",
             "a waiter learns of a change that is notified under the mutex",

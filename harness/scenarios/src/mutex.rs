@@ -2,6 +2,7 @@
 
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
 use raddle_parking_lot::{MutexGuard, ParkingMutex};
 use raddle_platform::{Instant, Platform, suspend};
@@ -14,6 +15,9 @@ type Mutex<P, T = u32> = ParkingMutex<T, P>;
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+
+/// So much later is always over, since nobody else will end the wait.
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 /// Two lock, and the main thread after them.
 fn exclusion<P: Platform, A: Waiter<P>, B: Waiter<P>>() {
@@ -247,10 +251,23 @@ fn freed_right_after_a_handover<P: Platform, W: Waiter<P>>() {
     });
 }
 
+/// Nobody will unlock.
+fn a_duration_ends<P: Platform>() {
+    let mutex = Mutex::<P>::new_in(0);
+    let _guard = mutex.lock();
+    assert!(mutex.try_lock_for(SOME_TIME).is_none());
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
     let mut list = vec![
+        Scenario::new(
+            "mutex/a_duration_ends",
+            "a wait for some time ends when the time is over",
+            a_duration_ends::<P>,
+        )
+        .needs(Needs::ATOMICS.parker().clock()),
         Scenario::new(
             "mutex/try_lock",
             "two that do not wait are never both inside, and one gets in",

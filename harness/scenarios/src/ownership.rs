@@ -198,6 +198,25 @@ fn try_unwrap_against_upgrade<P: Platform>() {
     assert_eq!(count(&drops), 1);
 }
 
+fn try_unwrap_against_downgrade<P: Platform>() {
+    let drops = RaceCell::new_in(0);
+    scope::<P, _>(|threads| {
+        let arc = Arc::<_, P>::new_in(Witness::<P>::new(&drops));
+        let theirs = Arc::clone(&arc);
+        threads.spawn(move || {
+            let weak = Arc::downgrade(&theirs);
+            drop(theirs);
+            if let Some(arc) = weak.upgrade() {
+                assert_eq!(arc.read(), 7);
+            }
+        });
+        if let Ok(mut witness) = Arc::try_unwrap(arc) {
+            witness.write(8);
+        }
+    });
+    assert_eq!(count(&drops), 1);
+}
+
 fn one_of_two_gets_the_value<P: Platform>() {
     let drops = RaceCell::new_in(0);
     scope::<P, _>(|threads| {
@@ -246,6 +265,17 @@ fn counts<P: Platform>() {
         assert!(matches!(Arc::weak_count(&arc), 0 | 1));
     });
     assert_eq!((Arc::strong_count(&arc), Arc::weak_count(&arc)), (1, 0));
+}
+
+fn counts_of_a_weak<P: Platform>() {
+    let arc = Arc::<_, P>::new_in(7);
+    let weak = Arc::downgrade(&arc);
+    scope::<P, _>(|threads| {
+        threads.spawn(move || drop(arc));
+        assert!(matches!(weak.weak_count(), 0 | 1));
+        assert!(matches!(weak.strong_count(), 0 | 1));
+    });
+    assert_eq!((weak.strong_count(), weak.weak_count()), (0, 0));
 }
 
 fn upgrade_against_new_cyclic<P: Platform>() {
@@ -309,6 +339,11 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             try_unwrap_against_upgrade::<P>,
         ),
         Scenario::new(
+            "ownership/try_unwrap_against_downgrade",
+            "a value that was moved out cannot be got by a Weak that was made meanwhile",
+            try_unwrap_against_downgrade::<P>,
+        ),
+        Scenario::new(
             "ownership/one_of_two_gets_the_value",
             "of two into_inner exactly one gets the value, after all uses",
             one_of_two_gets_the_value::<P>,
@@ -324,6 +359,11 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             last_weak_against_last_arc::<P>,
         ),
         Scenario::new("ownership/counts", "the counts are those of some moment", counts::<P>),
+        Scenario::new(
+            "ownership/counts_of_a_weak",
+            "the counts that a Weak tells are those of some moment, and 0 at the end",
+            counts_of_a_weak::<P>,
+        ),
         Scenario::new(
             "ownership/upgrade_against_new_cyclic",
             "a Weak of a cyclic value gives nothing, or the whole value",

@@ -2,6 +2,7 @@
 
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
 use raddle_parking_lot::{
     ParkingRwLock, RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard,
@@ -16,6 +17,9 @@ type RwLock<P> = ParkingRwLock<u32, P>;
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+
+/// So much later is always over, since nobody else will end the wait.
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 fn writers_exclude<P: Platform, A: Waiter<P>, B: Waiter<P>>() {
     let lock = RwLock::<P>::new_in(0);
@@ -323,10 +327,31 @@ fn waker_replaced_against_the_last_reader<P: Platform>() {
     assert_eq!(lock.into_inner(), 1);
 }
 
+/// Nobody will unlock.
+fn a_duration_ends<P: Platform>() {
+    let lock = RwLock::<P>::new_in(0);
+    let reader = lock.read();
+    assert!(lock.try_write_for(SOME_TIME).is_none());
+    let upgradable = lock.upgradable_read();
+    assert!(lock.try_upgradable_read_for(SOME_TIME).is_none());
+    let Err(upgradable) = RwLockUpgradableReadGuard::try_upgrade_for(upgradable, SOME_TIME) else {
+        panic!("a writer beside a reader")
+    };
+    drop((reader, upgradable));
+    let _writer = lock.write();
+    assert!(lock.try_read_for(SOME_TIME).is_none());
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
     let mut list = vec![
+        Scenario::new(
+            "rwlock/a_duration_ends",
+            "waits for some time end when the time is over",
+            a_duration_ends::<P>,
+        )
+        .needs(Needs::ATOMICS.parker().clock()),
         Scenario::new(
             "rwlock/try_upgrade_against_reader",
             "an upgrade without a wait succeeds only after the reader has left",

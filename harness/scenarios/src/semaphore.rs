@@ -2,6 +2,7 @@
 
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
 use raddle_parking_lot::{Semaphore, SemaphorePermit};
 use raddle_platform::{Instant, Platform, RaceCell, suspend};
@@ -12,6 +13,9 @@ use crate::{Needs, Scenario, polled, scope};
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+
+/// So much later is always over, since nobody else will end the wait.
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 fn release_happens_before_acquire<P: Platform, W: Waiter<P>>() {
     let semaphore = Semaphore::<P>::new_in(0);
@@ -156,10 +160,25 @@ fn waker_replaced_against_release<P: Platform>() {
     assert_eq!(semaphore.available_permits(), 0);
 }
 
+/// Nobody will add a permit.
+fn a_duration_ends<P: Platform>() {
+    let semaphore = Semaphore::<P>::new_in(1);
+    assert!(semaphore.try_acquire_many_for(2, SOME_TIME).is_none());
+    assert_eq!(semaphore.available_permits(), 1);
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
     [
+        vec![
+            Scenario::new(
+                "semaphore/a_duration_ends",
+                "a wait for some time ends when the time is over",
+                a_duration_ends::<P>,
+            )
+            .needs(Needs::ATOMICS.parker().clock()),
+        ],
         each_waiter!(
             "semaphore/release_happens_before_acquire",
             "what one did before it added a permit, whoever takes it sees",

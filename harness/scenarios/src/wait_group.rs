@@ -2,6 +2,7 @@
 
 use core::pin::pin;
 use core::task::Poll;
+use core::time::Duration;
 
 use raddle_parking_lot::WaitGroup;
 use raddle_platform::{Instant, Platform, RaceCell, suspend};
@@ -12,6 +13,9 @@ use crate::{Needs, Scenario, polled, scope};
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+
+/// So much later is always over, since nobody else will end the wait.
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 fn done_happens_before<P: Platform, W: Waiter<P>>() {
     let group = WaitGroup::<P>::new_in();
@@ -122,10 +126,26 @@ fn waker_replaced_against_done<P: Platform>() {
     assert_eq!(group.count(), 0);
 }
 
+/// Nobody will be done.
+fn a_duration_ends<P: Platform>() {
+    let group = WaitGroup::<P>::new_in();
+    group.add(1);
+    assert!(!group.wait_for(SOME_TIME));
+    assert_eq!(group.count(), 1);
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
     [
+        vec![
+            Scenario::new(
+                "wait_group/a_duration_ends",
+                "a wait for some time ends when the time is over",
+                a_duration_ends::<P>,
+            )
+            .needs(Needs::ATOMICS.parker().clock()),
+        ],
         each_waiter!(
             "wait_group/done_happens_before",
             "what each did before it was done, a waiter sees",
