@@ -21,7 +21,8 @@ const PART: &str = "loom-part";
 const RATCHET: &str = "harness/coverage/loom.ratchet";
 
 const RATCHET_HEAD: &str = "\
-# What the scenarios reach under loom: file, function, operation, its number there, outcome.
+# What the scenarios reach under loom, in the quick form: file, function, operation and its number
+# there, outcome.
 # `cargo xtask coverage-loom --write-ratchet` writes this file, and `--check` holds it: what was
 # covered stays covered.
 ";
@@ -42,21 +43,21 @@ pub(crate) struct Loom {
     /// Fail if something that was covered no longer is.
     #[arg(long, conflicts_with = "scenario")]
     check_ratchet: bool,
-    /// Keep in the repository what is covered now.
+    /// Keep in the repository what is covered now, in the quick form.
     #[arg(long, conflicts_with_all = ["scenario", "check", "check_ratchet"])]
     write_ratchet: bool,
     /// Run only the scenarios whose names contain this.
     #[arg(long, value_name = "NAME")]
     scenario: Option<String>,
+    /// Explore less of each scenario, as `test-loom --quick` does.
+    #[arg(long, conflicts_with = "hits")]
+    quick: bool,
     /// Run nothing: join the sites that an earlier run left there.
     #[arg(long, value_name = "DIR", conflicts_with = "scenario")]
     hits: Option<PathBuf>,
     /// The program of that run: it tells what was never instantiated.
     #[arg(long, value_name = "FILE", requires = "hits")]
     binary: Option<PathBuf>,
-    /// More options of the harness, after `--`: see `cargo run -p raddle-loom -- --help`.
-    #[arg(last = true, value_name = "OPTION", conflicts_with = "hits")]
-    options: Vec<String>,
     /// Compare with this file instead of the repository's.
     #[arg(long, value_name = "FILE", hide = true)]
     ratchet: Option<PathBuf>,
@@ -159,8 +160,11 @@ impl Loom {
         if let Some(scenario) = &self.scenario {
             command.arg("--scenario").arg(scenario);
         }
+        // Whatever the ratchet holds, the quick form must reach as well.
+        if self.quick || self.write_ratchet {
+            command.arg("--quick");
+        }
         let status = command
-            .args(&self.options)
             .status()
             .map_err(|error| Error::new(format!("cannot run {}: {error}", binary.display())))?;
         match status.code() {
