@@ -139,6 +139,12 @@ pub(crate) fn fold(a: u64, b: u64) -> u64 {
 }
 
 impl Certificate {
+    /// The certificate of both executions, one after the other.
+    #[must_use]
+    pub fn then(self, next: Self) -> Self {
+        Self(fold(self.0 ^ next.0.rotate_left(32), 0xd6e8_feb8_6659_fd93) ^ next.0)
+    }
+
     /// Adds one decision: when (in steps), by whom, among what, and which.
     #[inline]
     pub(crate) fn extend(&mut self, step: u64, who: u64, enabled: u64, decision: Decision) {

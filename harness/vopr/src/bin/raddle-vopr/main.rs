@@ -1,0 +1,234 @@
+//! Runs the list of scenarios in the simulator.
+
+mod args;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use raddle_scenarios::{Expect, Scenario, all};
+use raddle_vopr::{OFFERS, Sim, seeds};
+use serde::Serialize;
+
+use crate::args::Args;
+use crate::sweep::{Found, Outcome, Progress, Row, sweep};
+
+/// What `--json` writes.
+#[derive(Serialize)]
+struct Results {
+    seeds: u64,
+    root: u64,
+    strategy: String,
+    failures: Vec<Found>,
+    scenarios: Vec<Row>,
+    left_out: Vec<LeftOut>,
+    /// How often each kind of fault was injected: there are none yet.
+    faults: BTreeMap<String, u64>,
+}
+
+/// A scenario that this harness cannot run.
+#[derive(Serialize)]
+struct LeftOut {
+    name: &'static str,
+    needs: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let list = all::<Sim>();
+    let exact = list.iter().any(|scenario| scenario.name == args.scenario);
+    let wanted = |scenario: &Scenario| match exact {
+        true => scenario.name == args.scenario,
+        false => scenario.name.contains(&args.scenario),
+    };
+    let selected: Vec<_> = list.into_iter().filter(wanted).collect();
+    if selected.is_empty() {
+        return refuse(&format!("no scenario's name contains {:?}; see --list", args.scenario));
+    }
+    if args.list {
+        selected.iter().for_each(print_entry);
+        return ExitCode::SUCCESS;
+    }
+    match seeds::root(args.seed) {
+        Ok((root, origin)) => run(selected, &args, root, origin),
+        Err(error) => refuse(&error),
+    }
+}
+
+/// The harness could not run.
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("raddle-vopr: {why}");
+    ExitCode::from(2)
+}
+
+fn print_entry(scenario: &Scenario) {
+    let expect = match scenario.expect {
+        Expect::Holds => String::new(),
+        expect => format!(", must be reported: {expect:?}"),
+    };
+    println!("{}{expect}", scenario.name);
+    println!("    {}", scenario.property);
+}
+
+fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: seeds::Origin) -> ExitCode {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.unwrap_or(processors).max(1);
+    let started = Instant::now();
+    let (can, cannot): (Vec<_>, Vec<_>) =
+        selected.into_iter().partition(|scenario| scenario.needs.unmet(&OFFERS).is_empty());
+    println!(
+        "{} scenarios in the simulator, {} seeds each, strategy {}, root seed {root:#x} ({origin:?})",
+        can.len(),
+        args.count(),
+        args.strategy.name
+    );
+    let left_out = |scenario: &Scenario| {
+        let needs = scenario.needs.unmet(&OFFERS);
+        println!("left out  {:<48} needs {}", scenario.name, needs.join(", "));
+        LeftOut { name: scenario.name, needs }
+    };
+    let left_out = cannot.iter().map(left_out).collect();
+    let progress = Progress::default();
+    let outcomes = sweep_all(&can, args, root, jobs, &progress);
+    let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
+    let runs = progress.runs.load(Ordering::Relaxed);
+    let elapsed = started.elapsed().as_secs_f64();
+    let virtual_time: f64 = outcomes.iter().map(|outcome| outcome.row.virtual_seconds).sum();
+    let decisions: u64 = outcomes.iter().map(|outcome| outcome.row.decisions).sum();
+    println!(
+        "{} passed, {failed} failed, {} left out; {runs} runs in {elapsed:.1} s ({:.0} seeds/s), \
+         {decisions} decisions, {virtual_time:.1} s of virtual time",
+        outcomes.len() - failed,
+        cannot.len(),
+        runs as f64 / elapsed.max(1e-9)
+    );
+    let mut results = Results {
+        seeds: args.count(),
+        root,
+        strategy: args.strategy.name.clone(),
+        failures: Vec::new(),
+        scenarios: Vec::new(),
+        left_out,
+        faults: BTreeMap::new(),
+    };
+    for Outcome { row, result, found } in outcomes {
+        if let Err(why) = result {
+            println!("FAILED    {}: {why}", row.name);
+            results.failures.push(found.unwrap_or_else(|| silent(&row, args, root, why)));
+        }
+        results.scenarios.push(row);
+    }
+    if let Some(path) = &args.json
+        && let Err(error) = write(path, &results)
+    {
+        return refuse(&format!("{} could not be written: {error}", path.display()));
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A failure that no run showed: what should have been found was not.
+fn silent(row: &Row, args: &Args, root: u64, why: String) -> Found {
+    let mut command = args.reproduce(row.name, root);
+    command += &format!(" --seeds {}", args.count());
+    let (scenario, oracle) = (row.name, "silence".to_owned());
+    Found { scenario, seed: root, oracle, trace: String::new(), command, report: why }
+}
+
+/// Sweeps each scenario, `jobs` at a time, and prints what comes. The results are in the order of
+/// the list.
+fn sweep_all(
+    list: &[Scenario],
+    args: &Args,
+    root: u64,
+    jobs: usize,
+    progress: &Progress,
+) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let mut outcomes = Vec::new();
+    std::thread::scope(|threads| {
+        for _ in 0..jobs {
+            let (next, sender) = (&next, sender.clone());
+            threads.spawn(move || {
+                while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    && let Some(scenario) = list.get(index)
+                {
+                    let outcome = sweep(scenario, args, root, progress);
+                    // Received until the last sender is gone.
+                    let _ = sender.send((index, outcome));
+                }
+            });
+        }
+        drop(sender);
+        let started = Instant::now();
+        let terminal = std::io::stderr().is_terminal();
+        loop {
+            match receiver.recv_timeout(Duration::from_millis(500)) {
+                Ok((index, outcome)) => {
+                    clear(terminal);
+                    print_outcome(&outcome);
+                    outcomes.push((index, outcome));
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            if terminal {
+                show(progress, list.len(), started);
+            }
+        }
+        clear(terminal);
+    });
+    outcomes.sort_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn clear(terminal: bool) {
+    if terminal {
+        eprint!("\r\x1b[K");
+    }
+}
+
+fn show(progress: &Progress, scenarios: usize, started: Instant) {
+    let runs = progress.runs.load(Ordering::Relaxed);
+    let rate = runs as f64 / started.elapsed().as_secs_f64().max(1e-9);
+    eprint!(
+        "\r\x1b[K{}/{scenarios} scenarios, {runs} runs, {rate:.0} seeds/s, {} failures",
+        progress.scenarios.load(Ordering::Relaxed),
+        progress.failures.load(Ordering::Relaxed)
+    );
+    let _ = std::io::stderr().flush();
+}
+
+fn print_outcome(outcome: &Outcome) {
+    let Outcome { row, result, found } = outcome;
+    let (word, words) = match result {
+        Ok(words) => ("ok", words),
+        Err(words) => ("FAILED", words),
+    };
+    println!(
+        "{word:<9} {:<48} {:>6} runs {:>9} decisions {:>6.2} s  {words}",
+        row.name, row.runs, row.decisions, row.seconds
+    );
+    if let Some(found) = found {
+        println!("    scenario: {}", found.scenario);
+        println!("    seed: {:#x}", found.seed);
+        println!("    oracle: {}", found.oracle);
+        for line in found.report.lines() {
+            println!("    {line}");
+        }
+        println!("    reproduce: {}", found.command);
+    }
+}
+
+fn write(path: &Path, results: &Results) -> std::io::Result<()> {
+    let mut json = serde_json::to_vec_pretty(results)?;
+    json.push(b'\n');
+    fs::write(path, json)
+}
