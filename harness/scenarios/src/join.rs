@@ -150,6 +150,13 @@ fn a_panic_is_the_joiner_s<P: Platform>() {
     }
 }
 
+fn no_stack<P: Platform>() {
+    let (handle, seats) = crew::<P>(1);
+    let fiber = Builder::new_in().stack_size(1 << 50).spawn_on_runtime(&handle, || 7);
+    run(seats);
+    assert!(matches!(fiber.join(), Err(JoinError::NoStack(_))));
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let with = |threads| Needs::ATOMICS.threads(threads).driver();
     vec![
@@ -226,6 +233,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "join/a_panic_is_the_joiner_s",
             "a task that panics ends, and who joins it gets the payload",
             a_panic_is_the_joiner_s::<P>,
+        )
+        .needs(with(0)),
+        Scenario::new(
+            "join/no_stack",
+            "a fiber for whose stack there is no memory ends with the kernel's error",
+            no_stack::<P>,
         )
         .needs(with(0)),
     ]

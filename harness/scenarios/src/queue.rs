@@ -124,9 +124,10 @@ fn two_thieves<P: Platform>() {
 /// Fills the ring, so that every push meets the thief or overflows.
 fn full_ring_against_steal<P: Platform>() {
     let queues = RunQueues::<P>::new(2);
+    // What overflows finds the injector in use.
+    let mut pushed = vec![queues.inject()];
     // SAFETY: this thread plays worker 0.
-    let mut pushed: Vec<u64> =
-        (0..P::BOUNDS.run_queue_slots).map(|_| unsafe { queues.push(0) }).collect();
+    pushed.extend((0..P::BOUNDS.run_queue_slots).map(|_| unsafe { queues.push(0) }));
     let mut taken = Vec::new();
     scope::<P, _>(|threads| {
         // SAFETY: that thread plays worker 1.

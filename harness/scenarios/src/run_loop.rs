@@ -3,7 +3,7 @@
 use raddle_ownership::Arc;
 use raddle_parking_lot::Semaphore;
 use raddle_platform::Platform;
-use raddle_runtime::internals::{Seat, crew};
+use raddle_runtime::internals::{Seat, crew, wait_for_guests};
 use raddle_runtime::task::Builder;
 
 use crate::{Needs, Scenario, scope};
@@ -49,6 +49,67 @@ fn two_fibers_on_two_workers<P: Platform>() {
     assert_eq!((first.join().ok(), second.join().ok()), (Some(1), Some(2)));
 }
 
+/// A thread that wakes the last task is still busy with the runtime when the task has ended.
+fn a_guest_outlives_the_last_task<P: Platform>() {
+    let (handle, seats) = crew::<P>(1);
+    let gate = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
+    let theirs = gate.clone();
+    let task = handle.spawn_async(async move { theirs.acquire_async().await.forget() });
+    scope::<P, _>(|threads| {
+        threads.spawn(move || gate.add_permits(1));
+        seats.into_iter().for_each(Seat::run);
+        wait_for_guests(&handle);
+        // The last count: frees what the guest used.
+        drop(handle);
+    });
+    assert!(task.join().is_ok());
+}
+
+/// Two workers without work go to sleep while another thread spawns.
+fn a_spawn_from_outside_is_found<P: Platform>() {
+    let (handle, seats) = crew::<P>(1);
+    let stay = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
+    let theirs = stay.clone();
+    let first = handle.spawn_async(async move { theirs.acquire_async().await.forget() });
+    let outside = handle.clone();
+    run_beside(seats, move || {
+        let second = outside.spawn_async(async { 7 });
+        stay.add_permits(1);
+        assert_eq!(second.join().ok(), Some(7));
+    });
+    assert!(first.join().is_ok());
+}
+
+/// More tasks than workers, none of them pinned: who has nothing steals or sleeps.
+fn workers_share_the_work<P: Platform>() {
+    let (handle, seats) = crew::<P>(2);
+    let tasks = [1, 2].map(|n| handle.spawn_async(async move { n }));
+    run(seats);
+    assert_eq!(tasks.map(|task| task.join().ok()), [Some(1), Some(2)]);
+}
+
+/// Three fibers on two workers, each woken by the one before it.
+fn three_fibers_in_a_ring<P: Platform>() {
+    let (handle, seats) = crew::<P>(2);
+    let turns: [_; 3] =
+        core::array::from_fn(|_| Arc::<_, P>::new_in(Semaphore::<P>::new_in(0)));
+    let fibers: [_; 3] = core::array::from_fn(|n| {
+        let (own, next) = (turns[n].clone(), turns[(n + 1) % 3].clone());
+        Builder::new_in().worker(n % 2).spawn_on_runtime(&handle, move || {
+            if n == 0 {
+                next.add_permits(1);
+            }
+            own.acquire().forget();
+            if n != 0 {
+                next.add_permits(1);
+            }
+            n
+        })
+    });
+    run(seats);
+    assert_eq!(fibers.map(|fiber| fiber.join().ok()), [Some(0), Some(1), Some(2)]);
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let workers = |count: usize| Needs::ATOMICS.threads(count - 1).driver();
     vec![
@@ -59,5 +120,33 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(workers(2))
         .bound(2),
+        Scenario::new(
+            "run_loop/three_fibers_in_a_ring",
+            "three fibers on two workers wake each other in turn until no task is left",
+            three_fibers_in_a_ring::<P>,
+        )
+        .needs(workers(2))
+        .bound(2),
+        Scenario::new(
+            "run_loop/workers_share_the_work",
+            "two workers take tasks from one injector until none is left, each task once",
+            workers_share_the_work::<P>,
+        )
+        .needs(workers(2))
+        .bound(2),
+        Scenario::new(
+            "run_loop/a_spawn_from_outside_is_found",
+            "a task that a thread spawns while the only worker goes to sleep is run",
+            a_spawn_from_outside_is_found::<P>,
+        )
+        .needs(workers(2).parker())
+        .bound(2),
+        Scenario::new(
+            "run_loop/a_guest_outlives_the_last_task",
+            "a thread that wakes the last task is gone before the runtime is freed",
+            a_guest_outlives_the_last_task::<P>,
+        )
+        .needs(workers(2))
+        .bound(3),
     ]
 }

@@ -6,9 +6,9 @@ use raddle_ownership::Arc;
 use raddle_parking_lot::Semaphore;
 use raddle_platform::Platform;
 use raddle_runtime::runtime::Builder;
-use raddle_runtime::{Runtime, yield_now};
+use raddle_runtime::{JoinError, Runtime, yield_now};
 
-use crate::{Needs, Scenario};
+use crate::{Needs, Scenario, spawn};
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let with = |workers| Needs::ATOMICS.threads(workers).parker().driver();
@@ -26,6 +26,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             shutdown_against_spawn::<P>,
         )
         .needs(with(1))
+        .bound(2),
+        Scenario::new(
+            "runtime/shutdown_against_another_s_spawn",
+            "a task that another thread spawns while the runtime shuts down ends like any other",
+            shutdown_against_another_s_spawn::<P>,
+        )
+        .needs(with(2))
         .bound(2),
         Scenario::new(
             "runtime/shutdown_cancels_who_waits",
@@ -59,7 +66,13 @@ fn one_fiber_to_shutdown<P: Platform>() {
         7
     });
     assert_eq!(fiber.join().expect("it ran"), 7);
+    let handle = runtime.handle();
+    assert_ne!(handle.driver_name(), "");
     end(runtime);
+    let late = [handle.spawn(|| 7), handle.spawn_async(async { 7 })];
+    for task in late {
+        assert!(matches!(task.join(), Err(JoinError::Cancelled)), "the runtime has ended");
+    }
 }
 
 fn shutdown_against_spawn<P: Platform>() {
@@ -89,4 +102,14 @@ fn forced_shutdown<P: Platform>() {
         Ok(()) => assert!(fiber.is_finished()),
         Err(left) => assert_eq!((left.tasks_left, fiber.is_finished()), (1, false)),
     }
+}
+
+fn shutdown_against_another_s_spawn<P: Platform>() {
+    let runtime = runtime::<P>(1);
+    let handle = runtime.handle();
+    let spawner = spawn::<P, _>(move || handle.spawn_async(async { 7 }));
+    end(runtime);
+    let task = spawner.join();
+    assert!(task.is_finished(), "no task outlives its runtime");
+    drop(task);
 }

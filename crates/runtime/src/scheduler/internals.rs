@@ -359,6 +359,11 @@ pub fn block_on<P: Platform, F: Future>(handle: &Handle<P>, future: F) -> F::Out
     handle.enter(|| crate::block_on::<P, F>(future))
 }
 
+/// Waits, as a shutdown does at its end, until no foreign thread touches the runtime any more.
+pub fn wait_for_guests<P: Platform>(handle: &Handle<P>) {
+    handle.shared.wait_for_guests();
+}
+
 /// Enough for the fibers of a scenario.
 const STACK_BYTES: usize = 64 << 10;
 
