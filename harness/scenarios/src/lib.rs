@@ -51,6 +51,7 @@ mod broken;
 mod cancel;
 mod condvar;
 mod freed;
+mod io;
 mod join;
 mod mutex;
 mod nested;
@@ -90,6 +91,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         scheduler::list::<P>,
         task::list::<P>,
         join::list::<P>,
+        io::list::<P>,
         timer::list::<P>,
         cancel::list::<P>,
     ];
