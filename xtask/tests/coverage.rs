@@ -96,6 +96,12 @@ fn a_hit_that_the_source_does_not_have_is_an_error() {
     assert!(text(&output).contains("the source has no operation there"), "{}", text(&output));
     let output = coverage(&directory, &["--write-ratchet"]);
     assert_eq!(output.status.code(), Some(2), "what is wrong is not kept");
+
+    // A broken twin adds nothing, be it right or wrong.
+    fs::rename(directory.join("one.json"), directory.join("broken__one.json")).expect("renamed");
+    loads(0).write(&directory.join("two.json")).expect("written");
+    let output = coverage(&directory, &[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     fs::remove_dir_all(directory).expect("removed");
 }
 

@@ -90,11 +90,17 @@ fn hits_directory(workspace: &Workspace, harness: &str) -> PathBuf {
     workspace.target.join("coverage").join(harness)
 }
 
+/// Subjects of scenarios that prove the harness, not the code: what they reach does not count.
+const TWINS: &[&str] = &["broken__", "twin__"];
+
 /// The hits in a directory; none if there is no file in it.
 fn read_hits(directory: &Path) -> Result<Option<Hits>, Error> {
     let Ok(entries) = fs::read_dir(directory) else { return Ok(None) };
     let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.retain(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".json") && !TWINS.iter().any(|twin| name.starts_with(twin))
+    });
     files.sort();
     let mut hits = None;
     for file in files {
