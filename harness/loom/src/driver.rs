@@ -76,8 +76,6 @@ impl LoomDriver {
             self.token.park();
             return true;
         };
-        // A use of the clock too.
-        Step::plain(Kind::Clock, "wait until", None).end(Effect::Value(deadline.as_nanos()));
         self.token.park_until(deadline)
     }
 }
@@ -135,9 +133,14 @@ impl Driver for LoomDriver {
     }
 
     fn wait(&mut self, deadline: Option<Instant>, completions: &mut Vec<Completion>) {
+        if let Some(deadline) = deadline {
+            // Counted twice: it is a use of the driver and of the clock.
+            Step::plain(Kind::Clock, "wait until", None).end(Effect::Value(deadline.as_nanos()));
+        }
         let step = Step::plain(Kind::Driver, "wait", None);
         let token = Arc::clone(&self.token);
         self.advance(Some(&token));
+        step.resumed();
         if self.ended.is_empty() {
             let woken = self.sleep(deadline);
             step.resumed();

@@ -91,8 +91,7 @@ fn workers_share_the_work<P: Platform>() {
 /// Three fibers on two workers, each woken by the one before it.
 fn three_fibers_in_a_ring<P: Platform>() {
     let (handle, seats) = crew::<P>(2);
-    let turns: [_; 3] =
-        core::array::from_fn(|_| Arc::<_, P>::new_in(Semaphore::<P>::new_in(0)));
+    let turns: [_; 3] = core::array::from_fn(|_| Arc::<_, P>::new_in(Semaphore::<P>::new_in(0)));
     let fibers: [_; 3] = core::array::from_fn(|n| {
         let (own, next) = (turns[n].clone(), turns[(n + 1) % 3].clone());
         Builder::new_in().worker(n % 2).spawn_on_runtime(&handle, move || {

@@ -167,7 +167,7 @@ const OF_RECEIVER: &[(&str, &str, usize, Category)] = &[
     ("notifier", "notify", 0, Category::Driver),
 ];
 
-/// The names that [`OF_RECEIVER`] knows, and the type whose values have them: the last segment of
+/// The names by which receivers are told, and the type whose values have them: the last segment of
 /// a path through the platform.
 pub const RECEIVERS: &[(&str, &str)] =
     &[("Race", "race"), ("Driver", "driver"), ("Notifier", "notifier")];

@@ -42,3 +42,10 @@ pub fn unused(scenario: &Scenario, counts: Counts) -> Option<&'static str> {
     let fewer = (counts.threads < needs.threads as u64).then_some("more threads");
     unused.map(|(_, _, kind)| kind).or(fewer)
 }
+
+/// Whether parks may end for no reason in this scenario. Those of the parker itself wait for
+/// nothing but its token: there is no condition that they could look at again, as everybody else
+/// must.
+pub fn wakes_spuriously(scenario: &Scenario) -> bool {
+    !scenario.name.starts_with("parker/")
+}

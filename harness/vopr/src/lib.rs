@@ -25,7 +25,7 @@ mod watchdog;
 mod world;
 
 pub use decisions::{Certificate, Decision, Kind, Trace};
-pub use judge::{OFFERS, is_expected, unused};
+pub use judge::{OFFERS, is_expected, unused, wakes_spuriously};
 pub use platform::Sim;
 pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};
 pub use simulation::{Granularity, Limits, Simulation};

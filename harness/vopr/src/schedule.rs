@@ -60,7 +60,8 @@ impl World {
         loop {
             let time = self.timed > 0;
             let runnable = self.runnable.len();
-            let options = runnable + usize::from(time) + self.parked.len();
+            let parked = if self.spurious_wakes { self.parked.len() } else { 0 };
+            let options = runnable + usize::from(time) + parked;
             if options == 1 && runnable == 1 {
                 self.next = self.runnable[0];
                 return Ok(());
@@ -91,7 +92,8 @@ impl World {
             let message = format!("{options} threads at a time are more than the log can say");
             return Err(self.fail(FailureKind::Livelock, message));
         }
-        let (runnable, parked) = (&self.runnable, &self.parked);
+        let parked = if self.spurious_wakes { self.parked.as_slice() } else { &[] };
+        let runnable = &self.runnable;
         let enabled = Enabled { runnable, time, parked, current: self.current, yields };
         let chosen = match self.policy.schedule(&enabled) {
             Ok(chosen) => chosen,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::decisions::Trace;
 use crate::machine::{self, Outcome};
 use crate::report::{Report, Verdict};
-use crate::seeds;
+use crate::seeds::{self, Purpose, Stream};
 use crate::strategy::{Pct, PctBound, Policy, Random, Replay, RoundRobin, Strategy};
 use crate::watchdog;
 use crate::world::Setup;
@@ -87,6 +87,7 @@ pub struct Simulation {
     strategy: Strategy,
     granularity: Granularity,
     limits: Limits,
+    spurious_wakes: bool,
     /// What PCT has measured; clones share it, so they must run the same program.
     measured: Rc<Cell<Option<(u32, u64)>>>,
 }
@@ -95,16 +96,17 @@ impl Default for Simulation {
     fn default() -> Self {
         Self {
             seed: None,
-            strategy: Strategy::Random,
+            strategy: Strategy::Portfolio,
             granularity: Granularity::default(),
             limits: Limits::default(),
+            spurious_wakes: true,
             measured: Rc::default(),
         }
     }
 }
 
 impl Simulation {
-    /// A random walk at the granularity of atomics. The seed is `RADDLE_SEED`, else `CI_SEED`, else
+    /// A portfolio of strategies at the granularity of atomics. The seed is `RADDLE_SEED`, else `CI_SEED`, else
     /// a constant.
     pub fn new() -> Self {
         Self::default()
@@ -140,8 +142,16 @@ impl Simulation {
         self
     }
 
-    /// Runs `program` once, as the main thread. It is called a second time only under
-    /// [`Strategy::Pct`], to measure.
+    /// Sets whether a park may end although nobody woke the thread: as if a wake had come late that
+    /// was meant for something which it waited for before. On by default. Only a program that parks
+    /// for itself, without a condition of its own to look at again, must do without.
+    pub fn spurious_wakes(mut self, on: bool) -> Self {
+        self.spurious_wakes = on;
+        self
+    }
+
+    /// Runs `program` once, as the main thread. Where the strategy is
+    /// [`Strategy::Pct`] it is called once more before, to measure.
     ///
     /// # Panics
     /// Inside of another simulation; and when a seed from the environment is none.
@@ -152,21 +162,25 @@ impl Simulation {
     fn run_dyn(&self, program: &dyn Fn()) -> Report {
         let root = seeds::root(self.seed).unwrap_or_else(|error| panic!("{error}"));
         let (mut seed, mut bound) = (root.0, None);
-        let policy: Box<dyn Policy> = match &self.strategy {
-            Strategy::Random => Box::new(Random::new(seed)),
+        let strategy = match &self.strategy {
+            Strategy::Portfolio => portfolio(seed),
+            other => other.clone(),
+        };
+        let policy: Box<dyn Policy> = match strategy {
+            Strategy::Portfolio | Strategy::Random => Box::new(Random::new(seed)),
             Strategy::RoundRobin => Box::new(RoundRobin::default()),
             Strategy::Pct { depth } => {
-                let measured = self.measure(program, (*depth).max(1));
+                let measured = self.measure(program, depth.max(1));
                 bound = Some(measured);
                 Box::new(Pct::new(seed, measured))
             }
             Strategy::Replay(trace) => {
                 seed = trace.seed;
-                Box::new(Replay::new(trace.decisions.clone(), usize::MAX, None))
+                Box::new(Replay::new(trace.decisions, usize::MAX, None))
             }
             Strategy::Prefix { trace, decisions, tail } => {
                 seed = trace.seed;
-                Box::new(Replay::new(trace.decisions.clone(), *decisions, Some(*tail)))
+                Box::new(Replay::new(trace.decisions, decisions, Some(tail)))
             }
         };
         let outcome = self.execute(seed, policy, program);
@@ -187,8 +201,9 @@ impl Simulation {
 
     fn execute(&self, seed: u64, policy: Box<dyn Policy>, program: &dyn Fn()) -> Outcome {
         let watch = watchdog::watch(self.limits.silence);
-        let (granularity, limits) = (self.granularity, self.limits);
-        machine::run(Setup { seed, policy, granularity, limits, watch }, program)
+        let Self { granularity, limits, spurious_wakes, .. } = *self;
+        let setup = Setup { seed, policy, granularity, limits, spurious_wakes, watch };
+        machine::run(setup, program)
     }
 
     /// How long the program is: by one execution that depends on no seed, so that a seed alone
@@ -203,5 +218,14 @@ impl Simulation {
         });
         self.measured.set(Some((threads, steps)));
         PctBound { threads, steps, depth }
+    }
+}
+
+/// The strategy of one seed, where each seed may have another.
+fn portfolio(seed: u64) -> Strategy {
+    match Stream::of(seed, Purpose::Schedule, 1).below(4) {
+        0 => Strategy::Pct { depth: 2 },
+        1 => Strategy::Pct { depth: 3 },
+        _ => Strategy::Random,
     }
 }

@@ -6,6 +6,9 @@ use crate::seeds::{Purpose, Stream};
 /// How the decisions of an execution are taken.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Strategy {
+    /// By the seed, one of the random walk, and PCT of depth 2 and 3: what one of them is bad at,
+    /// another finds.
+    Portfolio,
     /// A random walk: each runnable thread is as likely as the others.
     Random,
     /// Probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): random priorities,

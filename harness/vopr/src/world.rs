@@ -97,6 +97,7 @@ pub(crate) struct Setup {
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) granularity: Granularity,
     pub(crate) limits: Limits,
+    pub(crate) spurious_wakes: bool,
     pub(crate) watch: Arc<Watch>,
 }
 
@@ -107,6 +108,7 @@ pub(crate) struct World {
     pub(crate) serial: u64,
     pub(crate) granularity: Granularity,
     pub(crate) limits: Limits,
+    pub(crate) spurious_wakes: bool,
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) certificate: Certificate,
@@ -264,7 +266,7 @@ pub(crate) fn operate<R>(
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { seed, policy, granularity, limits, watch } = setup;
+        let Setup { seed, policy, granularity, limits, spurious_wakes, watch } = setup;
         let serial = SERIALS.get() + 1;
         SERIALS.set(serial);
         Self {
@@ -272,6 +274,7 @@ impl World {
             serial,
             granularity,
             limits,
+            spurious_wakes,
             policy,
             decisions: Vec::new(),
             certificate: Certificate::default(),

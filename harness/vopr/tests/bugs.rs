@@ -13,7 +13,7 @@ fn first_failure(simulation: Simulation, program: impl Fn()) -> Report {
 
 /// Finds a failure of `kind` by each strategy that looks for any, and replays each ten times.
 fn is_found(kind: FailureKind, program: impl Fn()) {
-    for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }] {
+    for strategy in [Strategy::Random, Strategy::Pct { depth: 3 }, Strategy::Portfolio] {
         let report = first_failure(Simulation::new().strategy(strategy.clone()), &program);
         let failure = report.failure().expect("it failed");
         assert_eq!(failure.kind, kind, "{strategy:?}: {failure}");

@@ -59,11 +59,7 @@ impl<P: Platform> Worker<P> {
     }
 
     /// The worker `index` with a driver that was [published](Shared::publish_driver).
-    pub(super) fn with_driver(
-        shared: Arc<Shared<P>, P>,
-        index: usize,
-        driver: P::Driver,
-    ) -> Self {
+    pub(super) fn with_driver(shared: Arc<Shared<P>, P>, index: usize, driver: P::Driver) -> Self {
         Self {
             index,
             lifo: Cell::new(core::ptr::null_mut()),

@@ -23,8 +23,8 @@ pub(crate) struct Args {
     /// How many seeds each scenario runs with [default: 1000, or 1 with --seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: Option<u64>,
-    /// Who decides: `random`, `pct`, `pct:DEPTH` or `round-robin`.
-    #[arg(long, default_value = "random", value_name = "NAME")]
+    /// Who decides: `portfolio`, `random`, `pct`, `pct:DEPTH` or `round-robin`.
+    #[arg(long, default_value = "portfolio", value_name = "NAME")]
     pub(crate) strategy: Chosen,
     /// Between which operations threads switch: `atomics` or `blocking`.
     #[arg(long, default_value = "atomics", value_name = "NAME")]
@@ -55,6 +55,7 @@ impl FromStr for Chosen {
 
     fn from_str(name: &str) -> Result<Self, String> {
         let strategy = match name.split_once(':') {
+            None if name == "portfolio" => Strategy::Portfolio,
             None if name == "random" => Strategy::Random,
             None if name == "pct" => Strategy::Pct { depth: 3 },
             None if name == "round-robin" => Strategy::RoundRobin,
@@ -62,7 +63,7 @@ impl FromStr for Chosen {
                 Ok(depth @ 1..=100) => Strategy::Pct { depth },
                 _ => return Err(format!("{depth:?} is no depth: write a number from 1 to 100")),
             },
-            _ => return Err("write random, pct, pct:DEPTH or round-robin".to_owned()),
+            _ => return Err("write portfolio, random, pct, pct:DEPTH or round-robin".to_owned()),
         };
         Ok(Self { name: name.to_owned(), strategy })
     }
@@ -101,7 +102,7 @@ impl Args {
     /// The command that runs one seed of one scenario again.
     pub(crate) fn reproduce(&self, scenario: &str, seed: u64) -> String {
         let mut command = format!("cargo xtask vopr --scenario {scenario} --seed {seed:#x}");
-        if self.strategy.name != "random" {
+        if self.strategy.name != "portfolio" {
             command += &format!(" --strategy {}", self.strategy.name);
         }
         if self.granularity.0 == Granularity::Blocking {
