@@ -156,9 +156,8 @@ fn a_lost_wakeup_is_found() {
 fn a_thread_that_never_ends_is_a_leak() {
     is_found(FailureKind::Leak, || {
         let ready = <Sim as Platform>::AtomicBool::new(false);
-        let thread = raddle_scenarios::spawn::<Sim, _>(<Sim as Platform>::Parker::park);
+        let _unjoined = raddle_scenarios::spawn::<Sim, _>(<Sim as Platform>::Parker::park);
         ready.store(true, Ordering::Relaxed);
-        core::mem::forget(thread);
     });
 }
 
@@ -207,7 +206,7 @@ fn a_panic_that_somebody_joins_is_that_ones_business() {
     };
     Simulation::new().seed(1).run(caught).unwrap();
     let unheard = || {
-        core::mem::forget(raddle_scenarios::spawn::<Sim, ()>(|| panic!("as planned")));
+        let _unjoined = raddle_scenarios::spawn::<Sim, ()>(|| panic!("as planned"));
     };
     let report = Simulation::new().seed(1).run(unheard);
     let failure = report.failure().expect("it failed");
