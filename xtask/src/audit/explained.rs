@@ -74,14 +74,13 @@ fn reason(context: &Context<'_>, place: Place) -> Option<(usize, String)> {
     let mut comments = context.comments(place).into_iter().chain(of_line);
     let first = comments.find(|comment| comment.text.trim_start().starts_with(TAG))?;
     let mut reason = first.text.trim_start()[TAG.len()..].trim().to_owned();
-    let mut line = first.place.line;
-    let following = context.file.comments().iter().filter(|next| next.place.line > line);
-    for next in following.collect::<Vec<_>>() {
-        if !next.own_line || next.place.line != line + 1 || is_tagged(next) {
+    let following =
+        context.file.comments().iter().filter(|next| next.place.line > first.place.line);
+    for (next, line) in following.zip(first.place.line + 1..) {
+        if !next.own_line || next.place.line != line || is_tagged(next) {
             break;
         }
         reason = format!("{reason} {}", next.text.trim());
-        line += 1;
     }
     Some((first.place.line, reason))
 }
