@@ -1,4 +1,4 @@
-//! Verbs that run a program of the workspace: `cargo xtask test-loom`.
+//! Verbs that run a program of the workspace: `cargo xtask test-loom`, `cargo xtask vopr`.
 //!
 //! The program is built in release, its output is shown as it comes, and its exit code becomes
 //! that of the verb.
@@ -15,6 +15,7 @@ struct Program {
 }
 
 const LOOM: Program = Program { package: "raddle-loom", binary: "raddle-loom" };
+const VOPR: Program = Program { package: "raddle-vopr", binary: "raddle-vopr" };
 
 /// Model check the scenarios with loom.
 ///
@@ -78,6 +79,68 @@ impl TestLoom {
         arguments.path("--replay", self.replay.as_deref())?;
         arguments.option("--jobs", self.jobs.as_ref());
         LOOM.run(&arguments)
+    }
+}
+
+/// Run the scenarios in the simulator.
+///
+/// Each scenario runs once for each seed; all that is left to chance in a run follows from its
+/// seed. A failure prints the seed, the last operations, and the command that runs it again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Vopr {
+    /// Run the scenarios whose names contain this, or the one whose name is this.
+    #[arg(long, value_name = "NAME")]
+    scenario: Option<String>,
+    /// Print the scenarios and stop.
+    #[arg(long)]
+    list: bool,
+    /// Run this one seed; with `--seeds`, the root from which the others are derived [default:
+    /// RADDLE_SEED, else CI_SEED, else a constant].
+    #[arg(long, value_name = "X")]
+    seed: Option<String>,
+    /// How many seeds each scenario runs with [default: 1000, or 1 with --seed].
+    #[arg(long, value_name = "N")]
+    seeds: Option<u64>,
+    /// Go on with further seeds for so many minutes, instead of a number of them.
+    #[arg(long, value_name = "M", conflicts_with = "seeds")]
+    minutes: Option<f64>,
+    /// Run the K-th of N parts of the list.
+    #[arg(long, value_name = "K/N")]
+    shard: Option<String>,
+    /// Who decides: `portfolio`, `random`, `pct`, `pct:DEPTH` or `round-robin` [default:
+    /// portfolio].
+    #[arg(long, value_name = "NAME")]
+    strategy: Option<String>,
+    /// Between which operations threads switch: `atomics` or `blocking` [default: atomics].
+    #[arg(long, value_name = "NAME")]
+    granularity: Option<String>,
+    /// Operations after which an execution is given up as a livelock [default: 1000000].
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// How many scenarios run at a time [default: as many as there are processors].
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Write the results to a file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Vopr {
+    /// Runs the verb.
+    pub(crate) fn run(&self) -> Result<Verdict, Error> {
+        let mut arguments = Arguments::default();
+        arguments.option("--scenario", self.scenario.as_ref());
+        arguments.flag("--list", self.list);
+        arguments.option("--seed", self.seed.as_ref());
+        arguments.option("--seeds", self.seeds.as_ref());
+        arguments.option("--minutes", self.minutes.as_ref());
+        arguments.option("--shard", self.shard.as_ref());
+        arguments.option("--strategy", self.strategy.as_ref());
+        arguments.option("--granularity", self.granularity.as_ref());
+        arguments.option("--steps", self.steps.as_ref());
+        arguments.option("--jobs", self.jobs.as_ref());
+        arguments.path("--json", self.json.as_deref())?;
+        VOPR.run(&arguments)
     }
 }
 

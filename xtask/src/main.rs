@@ -36,6 +36,7 @@ enum Verb {
     CoverageLoom(coverage::Loom),
     Coverage(coverage::All),
     AuditOrderings(audit::Options),
+    Vopr(forward::Vopr),
     KvBench(kv_bench::Options),
     Bench(bench::Options),
 }
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Verb::CoverageLoom(options) => options.run(),
         Verb::Coverage(options) => options.run(),
         Verb::AuditOrderings(options) => options.run(),
+        Verb::Vopr(options) => options.run(),
         Verb::KvBench(options) => kv_bench::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

@@ -14,6 +14,18 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(Needs::ATOMICS.threads(1)),
         Scenario::new(
+            "queue/push_against_steal",
+            "a thief that finds a task just pushed finds it whole",
+            push_against_steal::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(1)),
+        Scenario::new(
+            "queue/steal_into_slots_that_a_thief_frees",
+            "a worker that steals writes no slot that its own thief still copies",
+            steal_into_slots_that_a_thief_frees::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(1)),
+        Scenario::new(
             "queue/push_and_overflow_against_steal",
             "the owner pushes until its ring overflows while a thief steals: each task is once in a \
              ring, the injector or a hand",
@@ -75,7 +87,7 @@ fn all_once<P: Platform>(
 fn pop_against_steal<P: Platform>() {
     let queues = RunQueues::<P>::new(2);
     // SAFETY: this thread plays worker 0.
-    let pushed: Vec<u64> = (0..2).map(|_| unsafe { queues.push(0) }).collect();
+    let mut pushed: Vec<u64> = (0..2).map(|_| unsafe { queues.push(0) }).collect();
     let mut taken = Vec::new();
     scope::<P, _>(|threads| {
         // SAFETY: that thread plays worker 1.
@@ -86,7 +98,45 @@ fn pop_against_steal<P: Platform>() {
         taken.extend(unsafe { queues.pop(0) });
         taken.extend(thief.join().map(|(task, _)| task));
     });
+    // SAFETY: the thread has ended; this one plays both workers.
+    let (last, stolen) = unsafe { (queues.push(0), queues.steal(0, 1)) };
+    pushed.push(last);
+    let Some((stolen, _)) = stolen else { panic!("a thief that has left keeps others away") };
+    taken.push(stolen);
     all_once(&queues, 2, taken, pushed);
+}
+
+fn push_against_steal<P: Platform>() {
+    let queues = RunQueues::<P>::new(2);
+    let mut taken = Vec::new();
+    let mut pushed = Vec::new();
+    scope::<P, _>(|threads| {
+        // SAFETY: that thread plays worker 1, and this one worker 0.
+        let thief = threads.spawn(|| unsafe { queues.steal(0, 1) });
+        // SAFETY: as above.
+        pushed.extend((0..2).map(|_| unsafe { queues.push(0) }));
+        taken.extend(thief.join().map(|(task, _)| task));
+    });
+    all_once(&queues, 2, taken, pushed);
+}
+
+/// A worker that is stolen from steals itself: into the slots that its thief has just copied.
+fn steal_into_slots_that_a_thief_frees<P: Platform>() {
+    let queues = RunQueues::<P>::new(3);
+    let fill = |worker| {
+        // SAFETY: this thread plays all workers until it starts others.
+        (0..P::BOUNDS.run_queue_slots).map(|_| unsafe { queues.push(worker) }).collect::<Vec<_>>()
+    };
+    let pushed = [fill(0), fill(1)].concat();
+    let mut taken = Vec::new();
+    scope::<P, _>(|threads| {
+        // SAFETY: that thread plays worker 2.
+        let thief = threads.spawn(|| unsafe { queues.steal(1, 2) });
+        // SAFETY: this one plays worker 1.
+        taken.extend(unsafe { queues.steal(0, 1) }.map(|(task, _)| task));
+        taken.extend(thief.join().map(|(task, _)| task));
+    });
+    all_once(&queues, 3, taken, pushed);
 }
 
 fn overflow_against_steal<P: Platform>() {

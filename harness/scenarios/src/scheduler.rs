@@ -96,6 +96,48 @@ fn work_against_the_last_searcher<P: Platform>() {
     });
 }
 
+/// Nothing but the fences orders a push to a ring and the look of a searcher.
+fn work_in_a_ring_against_the_last_searcher<P: Platform>() {
+    let sleepers = Sleepers::<P>::new(2);
+    let queues = RunQueues::<P>::new(2);
+    scope::<P, _>(|threads| {
+        let (sleepers, queues) = (&sleepers, &queues);
+        sleepers.fall_asleep(1);
+        assert!(sleepers.start_searching(), "nobody else searches");
+        let other = threads.spawn(move || {
+            // SAFETY: that thread plays worker 0.
+            unsafe { queues.push(0) };
+            sleepers.sleeper_for_work().is_some()
+        });
+        assert!(sleepers.stop_searching(), "it was the last");
+        let seen = !queues.is_empty(0);
+        assert!(other.join() || seen, "somebody knows of the work");
+    });
+    // SAFETY: the threads have ended.
+    assert!(unsafe { queues.pop(0) }.is_some());
+}
+
+/// One searcher has stolen a batch, the other nothing.
+fn loot_against_the_last_searcher<P: Platform>() {
+    let sleepers = Sleepers::<P>::new(4);
+    let queues = RunQueues::<P>::new(2);
+    scope::<P, _>(|threads| {
+        let (sleepers, queues) = (&sleepers, &queues);
+        assert!(sleepers.start_searching() && sleepers.start_searching(), "half of them may");
+        let other = threads.spawn(move || {
+            // SAFETY: that thread plays worker 1.
+            unsafe { queues.push(1) };
+            sleepers.stop_searching()
+        });
+        let last = sleepers.stop_searching();
+        let seen = !queues.is_empty(1);
+        assert_ne!(other.join(), last, "one of them is the last");
+        assert!(seen || !last, "the last one sees what those before it have queued");
+    });
+    // SAFETY: the threads have ended.
+    assert!(unsafe { queues.pop(1) }.is_some());
+}
+
 /// Two tasks, two sleepers: one worker is woken, and wakes the next because there may be more.
 fn a_searcher_that_found_wakes_the_next<P: Platform>() {
     let sleepers = Sleepers::<P>::new(2);
@@ -223,6 +265,18 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             work_against_the_last_searcher::<P>,
         )
         .needs(atomics(1).parker()),
+        Scenario::new(
+            "idle/work_in_a_ring_against_the_last_searcher",
+            "work that is queued in a ring while the last searcher stops is seen, or wakes a sleeper",
+            work_in_a_ring_against_the_last_searcher::<P>,
+        )
+        .needs(atomics(1)),
+        Scenario::new(
+            "idle/loot_against_the_last_searcher",
+            "the last searcher sees what the searchers before it have queued",
+            loot_against_the_last_searcher::<P>,
+        )
+        .needs(atomics(1)),
         Scenario::new(
             "idle/a_searcher_that_found_wakes_the_next",
             "one sleeper at a time is woken for work, and each once",

@@ -26,10 +26,12 @@ impl<P: Platform> Task<P> {
     }
 
     /// The caller takes the entry from its queue, and runs the task until it suspends itself.
-    fn run(&self) {
+    /// Returns whether it is cancelled.
+    fn run(&self) -> bool {
         assert_eq!(self.entries.fetch_sub(1, Ordering::Relaxed), 1, "it stood in one queue");
-        self.state.start();
+        let cancelled = self.state.start();
         self.touch();
+        cancelled
     }
 
     fn touch(&self) {
@@ -98,6 +100,72 @@ fn wake_hands_the_task_to_another_worker<P: Platform>() {
             task.run();
         }
         assert_ne!(came_first, other.join(), "the entry has one owner");
+    });
+}
+
+/// Each waker plays the worker too. No queue orders what they do: the word must.
+fn who_queues_comes_after_the_last_run<P: Platform>() {
+    let task = Task::<P>::new();
+    scope::<P, _>(|threads| {
+        task.run();
+        task.park();
+        let task = &task;
+        let wake_and_run = move || {
+            let mut mine = task.state.wake();
+            while mine {
+                // Whoever queues the task reads its home and writes its link.
+                task.touch();
+                task.queue();
+                task.run();
+                mine = task.state.park();
+            }
+        };
+        let other = threads.spawn(wake_and_run);
+        wake_and_run();
+        other.join();
+        assert!(!task.is_queued(), "both have run what they queued");
+    });
+}
+
+fn a_wake_that_finds_the_task_queued<P: Platform>() {
+    let task = Task::<P>::new();
+    let news = P::AtomicBool::new(false);
+    scope::<P, _>(|threads| {
+        task.run();
+        task.park();
+        let (task, news) = (&task, &news);
+        let other = threads.spawn(move || {
+            news.store(true, Ordering::Relaxed);
+            task.wake();
+        });
+        let mine = task.state.wake();
+        let mut seen = false;
+        if mine {
+            task.queue();
+            task.run();
+            seen = news.load(Ordering::Relaxed);
+            task.park();
+        }
+        other.join();
+        assert!(seen || task.is_queued(), "a wake that leaves no entry is before the run");
+    });
+}
+
+fn a_cancel_of_a_queued_task<P: Platform>() {
+    let task = Task::<P>::new();
+    let reason = RaceCell::<_, P>::new_in(0);
+    scope::<P, _>(|threads| {
+        let (task, reason) = (&task, &reason);
+        let canceller = threads.spawn(move || {
+            // SAFETY: who runs the task reads it after the cancel.
+            unsafe { reason.with_mut(|reason| *reason = 1) };
+            assert!(task.state.cancel().0, "for the first time");
+        });
+        if task.run() {
+            // SAFETY: written before the cancel.
+            assert_eq!(unsafe { reason.with(|reason| *reason) }, 1);
+        }
+        canceller.join();
     });
 }
 
@@ -219,6 +287,34 @@ fn join_drop_against_completion<P: Platform>() {
     });
 }
 
+/// The handle has the waker's place in hand, and goes: as if the clone of a waker had panicked.
+fn a_join_that_gives_up_against_completion<P: Platform>() {
+    let task = Task::<P>::new();
+    let place = RaceCell::<_, P>::new_in(1);
+    scope::<P, _>(|threads| {
+        let (task, place) = (&task, &place);
+        task.run();
+        let worker = threads.spawn(move || {
+            task.touch();
+            let (wanted, waited_for) = task.state.finish();
+            assert!(!waited_for);
+            if !wanted {
+                // SAFETY: the handle is gone, so the place is the worker's.
+                unsafe { place.with_mut(|place| *place = 0) };
+                task.touch();
+            }
+        });
+        if task.state.unregister_join() {
+            // SAFETY: JOIN_WAKER is clear and the task not done.
+            unsafe { place.with_mut(|place| *place = 0) };
+        }
+        if task.state.drop_join() {
+            task.touch();
+        }
+        worker.join();
+    });
+}
+
 fn the_last_reference_frees<P: Platform>() {
     let task = Task::<P>::new();
     scope::<P, _>(|threads| {
@@ -265,6 +361,24 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(one),
         Scenario::new(
+            "task/who_queues_comes_after_the_last_run",
+            "who wakes a parked task, and so queues it, comes after its last run",
+            who_queues_comes_after_the_last_run::<P>,
+        )
+        .needs(one),
+        Scenario::new(
+            "task/a_wake_that_finds_the_task_queued",
+            "what was written before a wake that leaves no entry is seen by the run to come",
+            a_wake_that_finds_the_task_queued::<P>,
+        )
+        .needs(one),
+        Scenario::new(
+            "task/a_cancel_of_a_queued_task",
+            "a task that starts as cancelled sees what was written before the cancel",
+            a_cancel_of_a_queued_task::<P>,
+        )
+        .needs(one),
+        Scenario::new(
             "task/wake_against_run",
             "a wake of a running task is taken once, with what was written before it",
             wake_against_run::<P>,
@@ -292,6 +406,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "task/join_drop_against_completion",
             "either the worker or the join handle drops the output, after the other's last access",
             join_drop_against_completion::<P>,
+        )
+        .needs(one),
+        Scenario::new(
+            "task/a_join_that_gives_up_against_completion",
+            "a join handle that goes without a waker leaves the waker's place to the worker",
+            a_join_that_gives_up_against_completion::<P>,
         )
         .needs(one),
         Scenario::new(

@@ -88,8 +88,9 @@ impl<P: Platform> Idle<P> {
             }
             // Whoever added work since the exchange relied on a searcher that there is not: look
             // again whether somebody sleeps.
-            // ORDERING: acquire and release as in `stop_searching`.
-            self.searching.fetch_sub(1, Ordering::AcqRel);
+            // Relaxed: nothing was queued since the fence above, which comes before that of any
+            // searcher whose count follows on this one.
+            self.searching.fetch_sub(1, Ordering::Relaxed);
             // ORDERING: pairs with the fences in `fall_asleep` and of others in this function.
             P::fence(Ordering::SeqCst);
             P::retry("wake for work");
@@ -124,10 +125,11 @@ impl<P: Platform> Idle<P> {
     /// next; if not, it must look through all queues once more.
     pub(crate) fn stop_searching(&self) -> bool {
         // ORDERING: release orders what this searcher queued (a stolen batch) before its count
-        // goes; acquire lets the last one, in its look through all queues, see what the others did.
-        let before = self.searching.fetch_sub(1, Ordering::AcqRel);
+        // goes; it pairs with the fence below in the last one, which looks through all queues.
+        let before = self.searching.fetch_sub(1, Ordering::Release);
         debug_assert!(before > 0, "who stops had begun");
-        // ORDERING: pairs with the fence in `sleeper_for_work`: see the head of this file.
+        // ORDERING: pairs with the fence in `sleeper_for_work`: see the head of this file. It also
+        // acquires what the searchers released that have stopped before.
         P::fence(Ordering::SeqCst);
         before == 1
     }

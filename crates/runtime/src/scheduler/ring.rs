@@ -25,6 +25,23 @@
 //! * A full ring moves half of itself, and the new task, to the injector. If a thief is at it, the
 //!   new task alone goes there.
 //!
+//! # What is ordered
+//!
+//! A slot is written by its owner only, so there are two edges and no more:
+//!
+//! 1. *write before read*: the owner stores `tail` with release after it wrote the slots; a thief
+//!    loads `tail` with acquire before it reads them. The owner itself needs no edge to read what
+//!    it wrote.
+//! 2. *read before the next write*: a thief moves `reserved` up with release after it copied; the
+//!    owner loads `head` with acquire before it writes slots that this gives back. Exchanges of
+//!    `head` in between are read-modify-writes, and so belong to the release sequence whatever
+//!    their own orderings are.
+//!
+//! All other accesses are relaxed. That a slot is taken once follows from the exchanges of `head`
+//! alone: a position is queued as long as `taken` is not beyond it, an exchange succeeds only from
+//! the value that its positions were computed from, and positions do not come back. A thief whose
+//! `head` is newer than its `tail` finds more than all slots queued, and leaves.
+//!
 //! Scenarios: `queue::*`; with the slot written before the room is checked against `reserved`, the
 //! thief's copy races the owner's write.
 
@@ -103,15 +120,14 @@ impl<P: Platform> Ring<P> {
     pub(crate) unsafe fn owner_push(&self, task: Task<P>, injector: &Injector<P>) {
         let tail = self.tail.load(Ordering::Relaxed);
         loop {
-            // ORDERING: pairs with the releasing exchange in `steal_into`: the thief has read the
-            // slots that it gives back here.
+            // ORDERING: pairs with the exchange in `release`: the thief has read the slots that it
+            // gives back here.
             let head = self.head.load(Ordering::Acquire);
             let (reserved, taken) = unpack(head);
             if (tail.wrapping_sub(reserved) as usize) < self.slots.len() {
                 // SAFETY: the caller owns the ring, and there is room.
                 unsafe { self.write(tail, task) };
-                // ORDERING: pairs with the acquiring load of the tail in `steal_into`: the slot
-                // is visible.
+                // ORDERING: pairs with the load of the tail in `reserve`: the slot is visible.
                 self.tail.store(tail.wrapping_add(1), Ordering::Release);
                 return;
             }
@@ -134,12 +150,10 @@ impl<P: Platform> Ring<P> {
     unsafe fn overflow(&self, task: Task<P>, taken: u32, injector: &Injector<P>) -> bool {
         let half = (self.slots.len() / 2) as u32;
         let end = taken.wrapping_add(half);
-        // ORDERING: release orders nothing that a thief reads (the slots are not written here) but
-        // keeps the release sequence of earlier exchanges; it pairs with the acquires of `head`.
         let moved = self.head.compare_exchange(
             pack(taken, taken),
             pack(end, end),
-            Ordering::AcqRel,
+            Ordering::Relaxed,
             Ordering::Relaxed,
         );
         if moved.is_err() {
@@ -160,8 +174,7 @@ impl<P: Platform> Ring<P> {
     /// # Safety
     /// The caller is the ring's worker.
     pub(crate) unsafe fn owner_pop(&self) -> Option<Task<P>> {
-        // ORDERING: pairs with the releasing exchanges of thieves.
-        let mut head = self.head.load(Ordering::Acquire);
+        let mut head = self.head.load(Ordering::Relaxed);
         loop {
             let (reserved, taken) = unpack(head);
             if taken == self.tail.load(Ordering::Relaxed) {
@@ -169,13 +182,11 @@ impl<P: Platform> Ring<P> {
             }
             let next = taken.wrapping_add(1);
             let reserved = if reserved == taken { next } else { reserved };
-            // ORDERING: as above; release pairs with the thieves' acquire, so that the owner's
-            // read of the slot comes before whatever they free it for.
             match self.head.compare_exchange_weak(
                 head,
                 pack(reserved, next),
-                Ordering::AcqRel,
-                Ordering::Acquire,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
             ) {
                 // SAFETY: the exchange took the position for the caller.
                 Ok(_) => return Some(unsafe { self.read(taken) }),
@@ -192,7 +203,7 @@ impl<P: Platform> Ring<P> {
     /// The caller is the worker of `target`, which is another ring than this.
     pub(crate) unsafe fn steal_into(&self, target: &Self) -> Option<(Task<P>, usize)> {
         let target_tail = target.tail.load(Ordering::Relaxed);
-        // ORDERING: pairs with the releasing exchange of a thief at `target`: it is done with the
+        // ORDERING: pairs with the exchange in `release` of a thief at `target`: it has read the
         // slots that are about to be written.
         let (target_reserved, _) = unpack(target.head.load(Ordering::Acquire));
         if target_tail.wrapping_sub(target_reserved) as usize > target.slots.len() / 2 {
@@ -218,11 +229,11 @@ impl<P: Platform> Ring<P> {
 
     /// Sets half of the queue aside for the caller: the first position and how many.
     fn reserve(&self) -> Option<(u32, u32)> {
-        // ORDERING: pairs with the releasing exchanges of the owner and of other thieves.
-        let mut head = self.head.load(Ordering::Acquire);
+        let mut head = self.head.load(Ordering::Relaxed);
         loop {
             let (reserved, taken) = unpack(head);
-            // ORDERING: pairs with the releasing store in `owner_push`: the slots are visible.
+            // ORDERING: pairs with the stores in `owner_push` and `steal_into`: the slots are
+            // visible.
             let tail = self.tail.load(Ordering::Acquire);
             let queued = tail.wrapping_sub(taken);
             // A head read before the owner popped can stand beyond the tail's window.
@@ -230,12 +241,11 @@ impl<P: Platform> Ring<P> {
                 return None;
             }
             let count = queued - queued / 2;
-            // ORDERING: as above.
             match self.head.compare_exchange_weak(
                 head,
                 pack(taken, taken.wrapping_add(count)),
-                Ordering::AcqRel,
-                Ordering::Acquire,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
             ) {
                 Ok(_) => return Some((taken, count)),
                 Err(found) => head = found,
@@ -249,12 +259,12 @@ impl<P: Platform> Ring<P> {
         let mut head = self.head.load(Ordering::Relaxed);
         loop {
             let (_, taken) = unpack(head);
-            // ORDERING: pairs with the acquiring load in `owner_push`: the copies are done before
-            // the slots are written again.
+            // ORDERING: pairs with the loads of `head` in `owner_push` and `steal_into`: the copies
+            // are done before the slots are written again.
             match self.head.compare_exchange_weak(
                 head,
                 pack(taken, taken),
-                Ordering::AcqRel,
+                Ordering::Release,
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return,

@@ -64,9 +64,10 @@ impl<P: Platform> State<P> {
     /// case the worker owns the queue entry. If not, the task may already run elsewhere.
     #[inline]
     pub(crate) fn park(&self) -> bool {
-        // ORDERING: release pairs with the acquire of `wake` and `start`: what the task did is
-        // visible to whoever runs it next. Acquire pairs with the release of the wake found here.
-        let before = self.0.fetch_and(!RUNNING, Ordering::AcqRel);
+        // ORDERING: pairs with the acquire of `wake` and `start`: what the task did is visible to
+        // whoever queues or runs it next. What a wake released that is found here reaches the next
+        // `start`, for this read-modify-write belongs to its release sequence.
+        let before = self.0.fetch_and(!RUNNING, Ordering::Release);
         debug_assert!(before & RUNNING != 0);
         before & SCHEDULED != 0
     }
@@ -84,8 +85,8 @@ impl<P: Platform> State<P> {
     /// Leaves a wake. Returns whether the caller must queue the task.
     #[inline]
     pub(crate) fn wake(&self) -> bool {
-        // ORDERING: release pairs with the acquire of `start`, `park` and `take_wake`; acquire
-        // pairs with the release of `park`, so that the home written there is visible.
+        // ORDERING: release pairs with the acquire of `start` and `take_wake`; acquire pairs with
+        // the release of `park`: whoever queues the task comes after the run that has ended.
         let before = self.0.fetch_or(SCHEDULED, Ordering::AcqRel);
         before & (RUNNING | SCHEDULED | DONE) == 0
     }
@@ -143,11 +144,12 @@ impl<P: Platform> State<P> {
         let mut state = self.0.load(Ordering::Acquire);
         while state & DONE == 0 {
             // ORDERING: release pairs with the acquire of `finish`: the waker is visible to the
-            // worker. Acquire pairs with its release: the output is visible here.
+            // worker. Acquire, where the task was done first, pairs with its release: the output
+            // is visible here. (If it was not, there is nothing to see.)
             match self.0.compare_exchange_weak(
                 state,
                 change(state),
-                Ordering::AcqRel,
+                Ordering::Release,
                 Ordering::Acquire,
             ) {
                 Ok(_) => return true,

@@ -34,7 +34,7 @@ struct Block<P: Platform, const BUG: u8> {
     /// Whether the value is alive.
     alive: RaceCell<bool, P>,
     /// Whether the memory is there.
-    there: RaceCell<bool, P>,
+    there: P::AtomicBool,
 }
 
 impl<P: Platform, const BUG: u8> Block<P, BUG> {
@@ -45,7 +45,7 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
             strong: P::AtomicUsize::new(strong),
             weak: P::AtomicUsize::new(weak + common),
             alive: RaceCell::new_in(true),
-            there: RaceCell::new_in(true),
+            there: P::AtomicBool::new(true),
         }
     }
 
@@ -73,13 +73,7 @@ impl<P: Platform, const BUG: u8> Block<P, BUG> {
     }
 
     fn free(&self) {
-        // SAFETY: as in `read`.
-        unsafe {
-            self.there.with_mut(|there| {
-                assert!(*there, "freed twice");
-                *there = false;
-            });
-        }
+        assert!(self.there.swap(false, Ordering::Relaxed), "freed twice");
     }
 
     fn drop_strong(&self) {
@@ -238,8 +232,7 @@ fn weak_against_strong<P: Platform, const BUG: u8>() {
         threads.spawn(|| block.drop_weak());
         block.drop_strong();
     });
-    // SAFETY: the thread is joined.
-    assert!(unsafe { block.there.with(|there| !*there) }, "never freed");
+    assert!(!block.there.load(Ordering::Relaxed), "never freed");
 }
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
