@@ -7,7 +7,7 @@ use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
 
 use crate::history::Effect;
 use crate::step;
-use crate::world::{Kind, Step, with};
+use crate::world::{Kind, Step, touch, with};
 use crate::{atomics, clock, driver, parker, race, rng, threads};
 
 /// Threads and memory as loom explores them. Its operations work only inside a
@@ -47,6 +47,10 @@ impl Platform for Loom {
         let step = Step::plain(Kind::Atomics, "fence", Some(order));
         // A fence that a mutation has made relaxed is none.
         let order = step.order(order);
+        if order == Ordering::SeqCst {
+            // Their order is a part of the execution, and loom does not switch at them by itself.
+            touch(|world| &world.fences);
+        }
         if order != Ordering::Relaxed {
             loom::sync::atomic::fence(order);
         }

@@ -145,6 +145,8 @@ pub(crate) struct World {
     pub(crate) now: Cell<u64>,
     /// What operations on the clock touch; see `clock.rs`.
     pub(crate) clock: Condvar,
+    /// What sequentially consistent fences touch: they stand in one order.
+    pub(crate) fences: Condvar,
     pub(crate) net: RefCell<Net>,
     pub(crate) globals_lock: Mutex<()>,
     pub(crate) globals: RefCell<Table>,
@@ -164,6 +166,7 @@ impl World {
             dropping: Cell::new(false),
             now: Cell::new(0),
             clock: Condvar::new(),
+            fences: Condvar::new(),
             net: RefCell::default(),
             globals_lock: Mutex::new(()),
             globals: RefCell::default(),
