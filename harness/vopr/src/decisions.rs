@@ -6,7 +6,7 @@ use core::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[repr(u8)]
 pub enum Kind {
     /// What happens next: the runnable threads by number, then the next deadline if anybody waits
@@ -19,7 +19,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn from_bits(bits: u32) -> Option<Self> {
+    /// The kind whose number this is.
+    pub(crate) fn from_bits(bits: u32) -> Option<Self> {
         [Self::Schedule, Self::Choose, Self::WeakExchange].get(bits as usize).copied()
     }
 }
@@ -43,6 +44,12 @@ impl Decision {
     pub fn new(kind: Kind, options: usize, chosen: usize) -> Self {
         assert!(chosen < options && options <= MAX_OPTIONS, "option {chosen} of {options}");
         Self((kind as u32) << (2 * BITS) | (options as u32) << BITS | chosen as u32)
+    }
+
+    /// The decision, if there is such a one.
+    pub(crate) fn checked(kind: Kind, options: u64, chosen: u64) -> Option<Self> {
+        let sound = chosen < options && options <= MAX_OPTIONS as u64;
+        sound.then(|| Self::new(kind, options as usize, chosen as usize))
     }
 
     /// What was decided.
@@ -72,13 +79,110 @@ impl fmt::Debug for Decision {
 /// What determines an execution of a program: the root seed and every decision, in order.
 ///
 /// Its text form is one line: `1:` (the version), the root seed, and the decisions, in hexadecimal.
-/// It is for a report; a file format for long traces is another matter.
+/// It is for a report, and has no [`prefixes`](Self::prefixes); the [file format](crate::trace) has
+/// all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     /// The root seed, from which random values come.
     pub seed: u64,
     /// The decisions.
     pub decisions: Vec<Decision>,
+    /// What the certificate was on the way. Whoever changes a decision takes this away.
+    pub prefixes: Prefixes,
+}
+
+impl Trace {
+    /// A trace of which only the decisions are known: a replay of it compares no certificates.
+    pub fn new(seed: u64, decisions: Vec<Decision>) -> Self {
+        Self { seed, decisions, prefixes: Prefixes::default() }
+    }
+
+    /// The certificate after `count` decisions, where it is kept in full: at the start, after every
+    /// [`INTERVAL`] of them, and at the end.
+    pub fn certificate_after(&self, count: usize) -> Option<Certificate> {
+        self.prefixes.full(count)
+    }
+
+    /// The certificate of the whole execution, if it is known.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.prefixes.last.filter(|_| self.prefixes.len() == self.decisions.len())
+    }
+}
+
+/// After how many decisions the certificate is kept in full.
+pub const INTERVAL: usize = 64;
+
+/// What the certificate of an execution was after each decision: its last four bits, and in full
+/// after every [`INTERVAL`] of them. So a replay notices another way at the very decision (in 15 of
+/// 16 cases, else at one of the next), and two traces are compared by binary search.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefixes {
+    marks: Vec<u8>,
+    full: Vec<Certificate>,
+    last: Option<Certificate>,
+}
+
+impl Prefixes {
+    /// Notes the certificate after another decision.
+    #[inline]
+    pub(crate) fn push(&mut self, certificate: Certificate) {
+        self.marks.push(certificate.mark());
+        self.last = Some(certificate);
+        if self.marks.len().is_multiple_of(INTERVAL) {
+            self.full.push(certificate);
+        }
+    }
+
+    /// Notes the last four bits of a certificate, and all of it where that is known: after every
+    /// [`INTERVAL`] decisions.
+    pub(crate) fn restore(&mut self, mark: u8, full: Option<Certificate>) {
+        self.marks.push(mark & 0xf);
+        self.full.extend(full);
+        self.last = full;
+    }
+
+    /// What [`return_to`](Self::return_to) needs.
+    pub(crate) fn position(&self) -> (usize, usize, Option<Certificate>) {
+        (self.marks.len(), self.full.len(), self.last)
+    }
+
+    /// Forgets what was added since.
+    pub(crate) fn return_to(&mut self, (marks, full, last): (usize, usize, Option<Certificate>)) {
+        self.marks.truncate(marks);
+        self.full.truncate(full);
+        self.last = last;
+    }
+
+    /// Says what the certificate is after the last decision.
+    pub(crate) fn end(&mut self, last: Certificate) {
+        self.last = Some(last);
+    }
+
+    /// After how many decisions it is known.
+    pub fn len(&self) -> usize {
+        self.marks.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty()
+    }
+
+    /// The last four bits of the certificate after the decision `index`.
+    pub(crate) fn mark(&self, index: usize) -> Option<u8> {
+        self.marks.get(index).copied()
+    }
+
+    /// The whole certificate after `count` decisions, where it is kept.
+    pub(crate) fn full(&self, count: usize) -> Option<Certificate> {
+        if count == 0 {
+            Some(Certificate::default())
+        } else if count.is_multiple_of(INTERVAL) {
+            self.full.get(count / INTERVAL - 1).copied()
+        } else {
+            self.last.filter(|_| count == self.marks.len())
+        }
+    }
 }
 
 impl fmt::Display for Trace {
@@ -115,7 +219,7 @@ impl FromStr for Trace {
             }
             decisions.push(decision);
         }
-        Ok(Self { seed, decisions })
+        Ok(Self::new(seed, decisions))
     }
 }
 
@@ -139,6 +243,22 @@ pub(crate) fn fold(a: u64, b: u64) -> u64 {
 }
 
 impl Certificate {
+    /// As a number.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// From a number.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The last four bits.
+    #[inline]
+    pub(crate) fn mark(self) -> u8 {
+        (self.0 & 0xf) as u8
+    }
+
     /// The certificate of both executions, one after the other.
     #[must_use]
     pub fn then(self, next: Self) -> Self {
@@ -174,9 +294,9 @@ mod tests {
     fn a_trace_is_read_as_it_is_written() {
         let decisions =
             vec![Decision::new(Kind::Schedule, 3, 2), Decision::new(Kind::WeakExchange, 2, 1)];
-        let trace = Trace { seed: 0xabc, decisions };
+        let trace = Trace::new(0xabc, decisions);
         assert_eq!(trace.to_string().parse(), Ok(trace));
-        assert_eq!("1:5:".parse(), Ok(Trace { seed: 5, decisions: Vec::new() }));
+        assert_eq!("1:5:".parse(), Ok(Trace::new(5, Vec::new())));
         for wrong in ["", "2:5:", "1:x:", "1:5", "1:5:zz", "1:5:ffffffff", "1:5:4001"] {
             assert!(wrong.parse::<Trace>().is_err() || wrong == "1:5:4001", "{wrong}");
         }

@@ -48,6 +48,13 @@ names! {
     Spurious => "spurious wake",
 }
 
+impl Name {
+    /// As the method is called.
+    pub(crate) fn text(self) -> &'static str {
+        NAMES[self as usize]
+    }
+}
+
 /// An operation, and what it is on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
@@ -181,6 +188,18 @@ impl History {
         entry.second.store(second, Ordering::Relaxed);
         entry.site.store(core::ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         self.count.store(count + 1, Ordering::Relaxed);
+    }
+
+    /// The last operations as lines, oldest first.
+    pub(crate) fn tail(&self, lines: usize) -> Vec<String> {
+        let count = self.count();
+        let first = count.saturating_sub(KEPT.min(lines as u64));
+        let line = |index: u64| {
+            let mut text = String::new();
+            self.entries[(index % KEPT) as usize].render(&mut text);
+            text.trim_end().to_owned()
+        };
+        (first..count).map(line).collect()
     }
 
     /// The tail as text, oldest first.

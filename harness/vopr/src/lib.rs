@@ -3,6 +3,7 @@
 mod atomics;
 mod cells;
 mod decisions;
+mod divergence;
 mod driver;
 mod entropy;
 mod history;
@@ -20,11 +21,13 @@ mod simulation;
 mod strategy;
 mod threads;
 mod time;
+pub mod trace;
 mod vector;
 mod watchdog;
 mod world;
 
-pub use decisions::{Certificate, Decision, Kind, Trace};
+pub use decisions::{Certificate, Decision, INTERVAL, Kind, Prefixes, Trace};
+pub use divergence::{Asked, Case, Divergence, Known, Symptom};
 pub use judge::{OFFERS, is_expected, unused, wakes_spuriously};
 pub use platform::Sim;
 pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};

@@ -11,10 +11,12 @@ use std::sync::{Arc, Once};
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 
-use crate::decisions::{Certificate, Decision};
+use crate::decisions::{Certificate, Decision, Prefixes};
+use crate::divergence::Divergence;
 use crate::history::{Effect, Name, Operation};
 use crate::parker::TokenWaker;
 use crate::report::{Abandoned, Counts, Failure, FailureKind};
+use crate::trace::Events;
 use crate::vector::View;
 use crate::world::{self, Class, Failed, Setup, State, Thread, Woken, World, enter, operate, with};
 
@@ -51,6 +53,9 @@ pub(crate) struct Outcome {
     pub(crate) steps: u64,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) certificate: Certificate,
+    pub(crate) prefixes: Prefixes,
+    pub(crate) divergence: Option<Box<Divergence>>,
+    pub(crate) events: Option<Events>,
     pub(crate) now: u64,
     pub(crate) counts: Counts,
     pub(crate) abandoned: Abandoned,
@@ -80,6 +85,7 @@ pub(crate) fn run(setup: Setup, body: &(dyn Fn() + '_)) -> Outcome {
         }
     }
     finish();
+    with(World::check_replay);
     with(|world| world.watch.end());
     // SAFETY: null is always valid.
     unsafe { world::set(ptr::null()) };
@@ -139,10 +145,6 @@ fn finish() {
     with(|world| {
         if dropped.is_err() {
             world.fail(FailureKind::Panic, "a global's destructor panicked".to_owned());
-        } else if world.failure.is_none()
-            && let Err(misfit) = world.policy.end()
-        {
-            world.diverged(misfit);
         }
     });
 }
@@ -168,6 +170,9 @@ fn dismantle(mut world: World) -> Outcome {
         steps: world.steps,
         decisions: core::mem::take(&mut world.decisions),
         certificate: world.certificate,
+        prefixes: core::mem::take(&mut world.prefixes),
+        divergence: world.divergence.take(),
+        events: world.tap.take().and_then(|tap| tap.finish()),
         now: world.now,
         counts: world.counts,
         abandoned,
@@ -284,12 +289,7 @@ fn live(number: u32, body: Box<dyn FnOnce()>) {
     enter(Operation::plain(Name::End), Location::caller(), Class::Blocking);
     let ended = with(|world| {
         debug_assert_eq!(world.current, number, "a thread ends on its own stack");
-        world.watch.history.push(
-            number,
-            Operation::plain(Name::End),
-            Effect::Done,
-            Location::caller(),
-        );
+        world.note(number, Operation::plain(Name::End), Effect::Done, Location::caller());
         world.end_thread(result.err())
     });
     // After a failure nobody runs again: the runner sees it.

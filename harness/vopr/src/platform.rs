@@ -9,6 +9,7 @@ use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
 use crate::decisions::Kind;
 use crate::history::{Effect, Name, On, Operation};
 use crate::memory::Memory;
+use crate::trace::{self, Running};
 use crate::world::{Class, Failed, enter, operate, stop, with};
 use crate::{atomics, driver, entropy, parker, race, threads, time};
 
@@ -79,8 +80,22 @@ impl Platform for Sim {
         false
     }
 
-    /// Events are not recorded yet.
-    fn event(_: &Event<'_>) {}
+    /// Who is told decides what to keep; that anybody listens changes nothing.
+    fn event(event: &Event<'_>) {
+        let site = Location::caller();
+        let listens = with(|world| {
+            let current = world.current as usize;
+            if world.running.len() <= current {
+                world.running.resize(current + 1, Running::default());
+            }
+            world.running[current] = trace::running(event, world.running[current]);
+            world.tap.is_some()
+        });
+        if listens {
+            let (kind, fields) = trace::take_apart(event);
+            with(|world| world.told(site, &kind, &fields));
+        }
+    }
 
     fn global<T: Send + Sync + 'static>(key: &'static Key, init: fn() -> T) -> Handle<T> {
         enter(Operation::plain(Name::Global), Location::caller(), Class::Memory);

@@ -6,7 +6,9 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::decisions::{Certificate, Trace};
+use crate::divergence::Divergence;
 use crate::strategy::PctBound;
+use crate::trace::{Error, Events};
 
 /// Which oracle spoke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,11 @@ pub enum FailureKind {
     Leak,
     /// The execution asked for other decisions than those of the trace that it replays.
     Divergence,
+    /// There was no room for the events to record, and the recording was set up to
+    /// [fail](crate::trace::Overflow::Fail) then.
+    Recording,
+    /// An [observer](crate::trace::Observer) has seen enough.
+    Abandoned,
 }
 
 impl fmt::Display for FailureKind {
@@ -34,6 +41,8 @@ impl fmt::Display for FailureKind {
             Self::Livelock => "livelock",
             Self::Leak => "leak",
             Self::Divergence => "divergence",
+            Self::Recording => "recording",
+            Self::Abandoned => "abandoned",
         })
     }
 }
@@ -141,6 +150,10 @@ pub struct Report {
     pub abandoned: Abandoned,
     /// Under PCT, what it promises.
     pub bound: Option<PctBound>,
+    /// What was observed, if anything was to be.
+    pub events: Option<Events>,
+    /// In a replay, where the execution left its trace. It may have failed otherwise, too.
+    pub divergence: Option<Box<Divergence>>,
 }
 
 impl Report {
@@ -149,6 +162,19 @@ impl Report {
         match &self.verdict {
             Verdict::Passed => None,
             Verdict::Failed(failure) => Some(failure),
+        }
+    }
+
+    /// Nothing, if the execution was the one of the trace that it replayed, or replayed none.
+    ///
+    /// # Errors
+    /// [`Error::UnexpectedEnd`] if it asked for more decisions than the trace has,
+    /// [`Error::Divergence`] if it left the trace before.
+    pub fn replayed(&self) -> Result<(), Error> {
+        match &self.divergence {
+            None => Ok(()),
+            Some(report) if report.is_unexpected_end() => Err(Error::UnexpectedEnd(report.clone())),
+            Some(report) => Err(Error::Divergence(report.clone())),
         }
     }
 

@@ -92,12 +92,15 @@ impl World {
             let message = format!("{options} threads at a time are more than the log can say");
             return Err(self.fail(FailureKind::Livelock, message));
         }
+        if self.tap.is_some() {
+            self.before_decision(Kind::Schedule, options)?;
+        }
         let parked = if self.spurious_wakes { self.parked.as_slice() } else { &[] };
         let runnable = &self.runnable;
         let enabled = Enabled { runnable, time, parked, current: self.current, yields };
         let chosen = match self.policy.schedule(&enabled) {
             Ok(chosen) => chosen,
-            Err(misfit) => return Err(self.diverged(misfit)),
+            Err(misfit) => return Err(self.diverged(&misfit)),
         };
         let enabled = fold(self.parked_hash ^ u64::from(time), 0xbf58_476d_1ce4_e5b9);
         let decision = Decision::new(Kind::Schedule, options, chosen);
@@ -106,10 +109,10 @@ impl World {
     }
 
     /// Notes what nobody did, at the site where it came in between.
-    fn remark(&self, name: Name, value: u64) {
+    fn remark(&mut self, name: Name, value: u64) {
         let Some(thread) = self.threads.get(self.current as usize) else { return };
-        let operation = Operation::plain(name);
-        self.watch.history.push(self.current, operation, Effect::Value(value), thread.doing.1);
+        let site = thread.doing.1;
+        self.note(self.current, Operation::plain(name), Effect::Value(value), site);
     }
 
     /// The next deadline comes.
@@ -237,7 +240,7 @@ pub(crate) fn wait(
         Woken::TimedOut => Effect::TimedOut,
         Woken::Spuriously => Effect::Woken,
     };
-    with(|world| world.watch.history.push(world.current, operation, effect, site));
+    with(|world| world.note(world.current, operation, effect, site));
     woken
 }
 
@@ -273,6 +276,6 @@ pub(crate) fn join(number: u32, site: &'static Location<'static>) {
         let end = core::mem::take(&mut world.views[number as usize].clock);
         world.views[current].clock.join(&end);
         world.views[number as usize].clock = end;
-        world.watch.history.push(current as u32, operation, Effect::Done, site);
+        world.note(current as u32, operation, Effect::Done, site);
     });
 }

@@ -5,10 +5,12 @@ use core::time::Duration;
 use std::rc::Rc;
 
 use crate::decisions::Trace;
+use crate::divergence::Replayed;
 use crate::machine::{self, Outcome};
 use crate::report::{Report, Verdict};
 use crate::seeds::{self, Purpose, Stream};
 use crate::strategy::{Pct, PctBound, Policy, Random, Replay, RoundRobin, Strategy};
+use crate::trace::{Observer, Record, Tap};
 use crate::watchdog;
 use crate::world::Setup;
 
@@ -84,10 +86,12 @@ impl Default for Limits {
 #[must_use]
 pub struct Simulation {
     seed: Option<u64>,
-    strategy: Strategy,
-    granularity: Granularity,
-    limits: Limits,
-    spurious_wakes: bool,
+    pub(crate) strategy: Strategy,
+    pub(crate) granularity: Granularity,
+    pub(crate) limits: Limits,
+    pub(crate) spurious_wakes: bool,
+    record: Record,
+    observer: Option<Observer>,
     /// What PCT has measured; clones share it, so they must run the same program.
     measured: Rc<Cell<Option<(u32, u64)>>>,
 }
@@ -100,6 +104,8 @@ impl Default for Simulation {
             granularity: Granularity::default(),
             limits: Limits::default(),
             spurious_wakes: true,
+            record: Record::default(),
+            observer: None,
             measured: Rc::default(),
         }
     }
@@ -150,6 +156,18 @@ impl Simulation {
         self
     }
 
+    /// Sets what is recorded besides the decisions. Recording changes no execution.
+    pub fn record(mut self, record: Record) -> Self {
+        self.record = record;
+        self
+    }
+
+    /// Sets who looks on.
+    pub fn observe(mut self, observer: Observer) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Runs `program` once, as the main thread. Where the strategy is
     /// [`Strategy::Pct`] it is called once more before, to measure.
     ///
@@ -166,6 +184,7 @@ impl Simulation {
             Strategy::Portfolio => portfolio(seed),
             other => other.clone(),
         };
+        let mut replayed = None;
         let policy: Box<dyn Policy> = match strategy {
             Strategy::Portfolio | Strategy::Random => Box::new(Random::new(seed)),
             Strategy::RoundRobin => Box::new(RoundRobin::default()),
@@ -176,15 +195,21 @@ impl Simulation {
             }
             Strategy::Replay(trace) => {
                 seed = trace.seed;
-                Box::new(Replay::new(trace.decisions, usize::MAX, None))
+                let trace = Rc::new(trace);
+                replayed = Some(Replayed::new(Rc::clone(&trace), usize::MAX, true));
+                Box::new(Replay::new(trace, usize::MAX, None))
             }
             Strategy::Prefix { trace, decisions, tail } => {
                 seed = trace.seed;
-                Box::new(Replay::new(trace.decisions, decisions, Some(tail)))
+                let trace = Rc::new(trace);
+                replayed = Some(Replayed::new(Rc::clone(&trace), decisions, false));
+                Box::new(Replay::new(trace, decisions, Some(tail)))
             }
         };
-        let outcome = self.execute(seed, policy, program);
-        let Outcome { failure, steps, decisions, certificate, now, counts, abandoned } = outcome;
+        let tap = Tap::new(&self.record, self.observer.clone());
+        let outcome = self.execute(seed, policy, program, replayed, tap);
+        let Outcome { failure, steps, decisions, certificate, now, counts, abandoned, .. } =
+            outcome;
         Report {
             verdict: failure.map_or(Verdict::Passed, Verdict::Failed),
             seed,
@@ -192,17 +217,27 @@ impl Simulation {
             decisions: decisions.len() as u64,
             certificate,
             virtual_time: Duration::from_nanos(now),
-            trace: Trace { seed, decisions },
+            trace: Trace { seed, decisions, prefixes: outcome.prefixes },
             counts,
             abandoned,
             bound,
+            events: outcome.events,
+            divergence: outcome.divergence,
         }
     }
 
-    fn execute(&self, seed: u64, policy: Box<dyn Policy>, program: &dyn Fn()) -> Outcome {
+    fn execute(
+        &self,
+        seed: u64,
+        policy: Box<dyn Policy>,
+        program: &dyn Fn(),
+        replayed: Option<Replayed>,
+        tap: Option<Box<Tap>>,
+    ) -> Outcome {
         let watch = watchdog::watch(self.limits.silence);
         let Self { granularity, limits, spurious_wakes, .. } = *self;
-        let setup = Setup { seed, policy, granularity, limits, spurious_wakes, watch };
+        let setup =
+            Setup { seed, policy, granularity, limits, spurious_wakes, watch, replayed, tap };
         machine::run(setup, program)
     }
 
@@ -211,7 +246,7 @@ impl Simulation {
     fn measure(&self, program: &dyn Fn(), depth: u32) -> PctBound {
         let (threads, steps) = self.measured.get().unwrap_or_else(|| {
             let policy = Box::new(RoundRobin::default());
-            let outcome = self.execute(seeds::DEFAULT_ROOT, policy, program);
+            let outcome = self.execute(seeds::DEFAULT_ROOT, policy, program, None, None);
             // Time takes part as a thread, where it can move.
             let threads = outcome.counts.threads as u32 + 1 + u32::from(outcome.counts.clock > 0);
             (threads, outcome.decisions.len().max(1) as u64)

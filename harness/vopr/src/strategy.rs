@@ -1,6 +1,8 @@
 //! Who takes the decisions.
 
-use crate::decisions::{Decision, Kind, Trace};
+use std::rc::Rc;
+
+use crate::decisions::{Kind, Trace};
 use crate::seeds::{Purpose, Stream};
 
 /// How the decisions of an execution are taken.
@@ -87,8 +89,13 @@ impl Enabled<'_> {
 }
 
 /// Why the log does not fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Misfit(pub(crate) String);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Misfit {
+    /// The execution asks for what the log does not have at this place.
+    Asks { kind: Kind, options: usize },
+    /// The execution has ended, and the log has not.
+    Ended,
+}
 
 /// A strategy at work in one execution.
 pub(crate) trait Policy {
@@ -298,38 +305,29 @@ impl Policy for RoundRobin {
 
 /// See [`Strategy::Replay`] and [`Strategy::Prefix`].
 pub(crate) struct Replay {
-    decisions: Vec<Decision>,
+    trace: Rc<Trace>,
+    /// So many of its decisions.
+    length: usize,
     next: usize,
     /// Who goes on at the end of the log.
     tail: Option<Random>,
 }
 
 impl Replay {
-    pub(crate) fn new(mut decisions: Vec<Decision>, length: usize, tail: Option<u64>) -> Self {
-        decisions.truncate(length);
-        Self { decisions, next: 0, tail: tail.map(Random::new) }
+    pub(crate) fn new(trace: Rc<Trace>, length: usize, tail: Option<u64>) -> Self {
+        let length = length.min(trace.decisions.len());
+        Self { trace, length, next: 0, tail: tail.map(Random::new) }
     }
 
     /// The log's next choice, if it goes so far.
     fn take(&mut self, kind: Kind, options: usize) -> Result<Option<usize>, Misfit> {
-        let Some(decision) = self.decisions.get(self.next).copied() else {
-            if self.tail.is_some() {
-                return Ok(None);
-            }
-            return Err(Misfit(format!(
-                "unexpected end: the log has {} decisions, and the execution asks for another \
-                 ({kind:?}, {options} options)",
-                self.decisions.len()
-            )));
-        };
+        let misfit = Misfit::Asks { kind, options };
+        if self.next == self.length {
+            return if self.tail.is_some() { Ok(None) } else { Err(misfit) };
+        }
+        let decision = self.trace.decisions[self.next];
         if (decision.kind(), decision.options()) != (kind, options) {
-            return Err(Misfit(format!(
-                "divergence at decision {}: the log has {:?} with {} options, the execution asks \
-                 for {kind:?} with {options}",
-                self.next,
-                decision.kind(),
-                decision.options()
-            )));
+            return Err(misfit);
         }
         self.next += 1;
         Ok(Some(decision.chosen()))
@@ -358,13 +356,6 @@ impl Policy for Replay {
     }
 
     fn end(&self) -> Result<(), Misfit> {
-        if self.next < self.decisions.len() {
-            return Err(Misfit(format!(
-                "the execution ended after {} decisions, the log has {}",
-                self.next,
-                self.decisions.len()
-            )));
-        }
-        Ok(())
+        if self.next < self.length { Err(Misfit::Ended) } else { Ok(()) }
     }
 }

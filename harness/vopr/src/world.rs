@@ -17,7 +17,8 @@ use raddle_platform::SlotKey;
 use raddle_platform::global::Table;
 
 use crate::cells::Cells;
-use crate::decisions::{Certificate, Decision, Kind};
+use crate::decisions::{Certificate, Decision, Kind, Prefixes};
+use crate::divergence::{Divergence, Replayed};
 use crate::history::{Effect, Operation, Place};
 use crate::memory::{Access, Fault, Sequential};
 use crate::parker::TokenWaker;
@@ -25,6 +26,7 @@ use crate::report::{Counts, Failure, FailureKind};
 use crate::seeds::Stream;
 use crate::simulation::{Granularity, Limits};
 use crate::strategy::{Misfit, Policy};
+use crate::trace::{Running, Tap};
 use crate::vector::{Clock, View};
 use crate::watchdog::Watch;
 
@@ -99,6 +101,8 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) spurious_wakes: bool,
     pub(crate) watch: Arc<Watch>,
+    pub(crate) replayed: Option<Replayed>,
+    pub(crate) tap: Option<Box<Tap>>,
 }
 
 /// One execution.
@@ -112,7 +116,15 @@ pub(crate) struct World {
     pub(crate) policy: Box<dyn Policy>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) certificate: Certificate,
+    pub(crate) prefixes: Prefixes,
     pub(crate) steps: u64,
+    /// The trace that the decisions come from, if they do.
+    pub(crate) replayed: Option<Replayed>,
+    pub(crate) divergence: Option<Box<Divergence>>,
+    /// Who listens.
+    pub(crate) tap: Option<Box<Tap>>,
+    /// What runs on each thread, as far as it has told.
+    pub(crate) running: Vec<Running>,
 
     pub(crate) threads: Vec<Thread>,
     pub(crate) live: u32,
@@ -266,7 +278,8 @@ pub(crate) fn operate<R>(
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { seed, policy, granularity, limits, spurious_wakes, watch } = setup;
+        let Setup { seed, policy, granularity, limits, spurious_wakes, watch, replayed, tap } =
+            setup;
         let serial = SERIALS.get() + 1;
         SERIALS.set(serial);
         Self {
@@ -278,7 +291,12 @@ impl World {
             policy,
             decisions: Vec::new(),
             certificate: Certificate::default(),
+            prefixes: Prefixes::default(),
             steps: 0,
+            replayed,
+            divergence: None,
+            tap,
+            running: Vec::new(),
             threads: Vec::new(),
             live: 0,
             current: 0,
@@ -361,7 +379,7 @@ impl World {
         let access = self.access(site);
         match f(self, access) {
             Ok((result, effect)) => {
-                self.watch.history.push(access.thread, operation, effect, site);
+                self.note(access.thread, operation, effect, site);
                 Ok(result)
             }
             Err(fault) => Err(self.fault(operation, access, fault)),
@@ -370,7 +388,7 @@ impl World {
 
     #[cold]
     pub(crate) fn fault(&mut self, operation: Operation, access: Access, fault: Fault) -> Failed {
-        self.watch.history.push(access.thread, operation, Effect::Done, access.site);
+        self.note(access.thread, operation, Effect::Done, access.site);
         let (thread, here) = (access.thread, Place(access.site));
         let message = match fault {
             Fault::Race(other) => format!(
@@ -401,19 +419,11 @@ impl World {
 
     /// The strategy's log does not fit the execution.
     #[cold]
-    pub(crate) fn diverged(&mut self, Misfit(message): Misfit) -> Failed {
-        let at = self.threads.get(self.current as usize).map(|thread| thread.doing);
-        let message = match at {
-            Some((operation, site)) => format!(
-                "{message}; step {}, thread {} in {operation} at {}, certificate {}",
-                self.steps,
-                self.current,
-                Place(site),
-                self.certificate
-            ),
-            None => message,
-        };
-        self.fail(FailureKind::Divergence, message)
+    pub(crate) fn diverged(&mut self, misfit: &Misfit) -> Failed {
+        let report = self.misfit(misfit);
+        let failed = self.fail(FailureKind::Divergence, report.to_string());
+        self.divergence = Some(report);
+        failed
     }
 
     /// Chooses among `options`, and logs it.
@@ -421,7 +431,10 @@ impl World {
         if options <= 1 || self.quiet {
             return Ok(0);
         }
-        let chosen = self.policy.choose(kind, options).map_err(|misfit| self.diverged(misfit))?;
+        if self.tap.is_some() {
+            self.before_decision(kind, options)?;
+        }
+        let chosen = self.policy.choose(kind, options).map_err(|misfit| self.diverged(&misfit))?;
         self.log(Decision::new(kind, options, chosen), 0);
         Ok(chosen)
     }
@@ -430,6 +443,8 @@ impl World {
     pub(crate) fn log(&mut self, decision: Decision, enabled: u64) {
         self.certificate.extend(self.steps, u64::from(self.current), enabled, decision);
         self.decisions.push(decision);
+        self.prefixes.push(self.certificate);
+        self.compare(decision);
     }
 
     /// What the current thread has done goes to `clock`, for whoever is told of it.

@@ -1,0 +1,172 @@
+//! Decisions as bytes. The [module above](super) draws them.
+
+use super::error::Broken;
+use super::varint::{Bytes, put};
+use crate::decisions::{Certificate, Decision, INTERVAL, Kind, Trace};
+
+/// How many decisions a chunk has: a multiple of [`INTERVAL`], so that each chunk but the last ends
+/// with a full certificate.
+pub(crate) const CHUNK_DECISIONS: usize = 64 * INTERVAL;
+
+/// The low half of a first byte. Below: who runs, of as many options as the last time.
+const WIDE: u8 = 12;
+const EXCHANGED: u8 = 13;
+const REFUSED: u8 = 14;
+const OTHER: u8 = 15;
+
+/// What the certificates of the decisions are known by.
+const MARKED: u8 = 1;
+
+/// What a chunk of decisions begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// How many decisions came before.
+    pub(crate) first: u64,
+    /// How many these are.
+    pub(crate) count: u64,
+}
+
+/// The decisions from `first` on, [`CHUNK_DECISIONS`] of them at most, as a payload.
+pub(crate) fn encode(trace: &Trace, first: usize) -> Vec<u8> {
+    let decisions = &trace.decisions[first..];
+    let decisions = &decisions[..decisions.len().min(CHUNK_DECISIONS)];
+    let marked = trace.prefixes.len() == trace.decisions.len();
+    let mut out = Vec::with_capacity(decisions.len() * 2 + 32);
+    put(&mut out, first as u64);
+    put(&mut out, decisions.len() as u64);
+    out.push(if marked { MARKED } else { 0 });
+    let known = |count: usize| trace.prefixes.full(count).filter(|_| marked);
+    if let Some(before) = known(first) {
+        out.extend_from_slice(&before.bits().to_le_bytes());
+    }
+    let mut options = 0;
+    for (at, decision) in decisions.iter().enumerate() {
+        let mark = trace.prefixes.mark(first + at).filter(|_| marked).unwrap_or(0);
+        put_decision(&mut out, *decision, &mut options, mark << 4);
+        let done = first + at + 1;
+        let last = at + 1 == decisions.len();
+        if (done.is_multiple_of(INTERVAL) || last)
+            && let Some(certificate) = known(done)
+        {
+            out.extend_from_slice(&certificate.bits().to_le_bytes());
+        }
+    }
+    out
+}
+
+fn put_decision(out: &mut Vec<u8>, decision: Decision, options: &mut usize, mark: u8) {
+    let chosen = decision.chosen();
+    match decision.kind() {
+        Kind::Schedule if decision.options() == *options && chosen < usize::from(WIDE) => {
+            out.push(mark | chosen as u8);
+        }
+        Kind::Schedule if decision.options() < 16 => {
+            *options = decision.options();
+            out.extend([mark | WIDE, (*options as u8) << 4 | chosen as u8]);
+        }
+        Kind::WeakExchange if decision.options() == 2 => {
+            out.push(mark | if chosen == 0 { EXCHANGED } else { REFUSED });
+        }
+        kind => {
+            if kind == Kind::Schedule {
+                *options = decision.options();
+            }
+            out.push(mark | OTHER);
+            put(out, kind as u64);
+            put(out, decision.options() as u64);
+            put(out, chosen as u64);
+        }
+    }
+}
+
+/// What a payload begins with.
+pub(crate) fn span(payload: &[u8]) -> Result<Span, Broken> {
+    let mut bytes = Bytes::new(payload);
+    let first = bytes.number()?;
+    let count = bytes.count(1)? as u64;
+    if count == 0 {
+        return Err(Broken("a chunk of no decisions"));
+    }
+    Ok(Span { first, count })
+}
+
+/// Appends the decisions of a payload to `trace`. What was appended before an error is taken away
+/// again.
+pub(crate) fn decode(payload: &[u8], trace: &mut Trace) -> Result<(), Broken> {
+    let (decisions, prefixes) = (trace.decisions.len(), trace.prefixes.position());
+    let result = append(payload, trace);
+    if result.is_err() {
+        trace.decisions.truncate(decisions);
+        trace.prefixes.return_to(prefixes);
+    }
+    result
+}
+
+fn append(payload: &[u8], trace: &mut Trace) -> Result<(), Broken> {
+    let Span { first, count } = span(payload)?;
+    if first != trace.decisions.len() as u64 {
+        return Err(Broken("decisions are missing before these"));
+    }
+    let mut bytes = Bytes::new(payload);
+    bytes.number()?;
+    bytes.number()?;
+    let marked = match bytes.byte()? {
+        0 => false,
+        MARKED => true,
+        _ => return Err(Broken("decisions of an unknown form")),
+    };
+    if first > 0 && marked == trace.prefixes.is_empty() {
+        return Err(Broken("the certificates are there for some decisions only"));
+    }
+    if marked {
+        let before = Certificate::from_bits(bytes.fixed()?);
+        if trace.prefixes.full(trace.decisions.len()) != Some(before) {
+            return Err(Broken("the decisions are not the continuation of those before"));
+        }
+    }
+    let mut options = 0;
+    for left in (0..count).rev() {
+        let byte = bytes.byte()?;
+        let decision = take_decision(&mut bytes, byte & 0xf, &mut options)?;
+        trace.decisions.push(decision);
+        if marked {
+            let kept = trace.decisions.len().is_multiple_of(INTERVAL);
+            let full = match kept || left == 0 {
+                true => Some(Certificate::from_bits(bytes.fixed()?)),
+                false => None,
+            };
+            if full.is_some_and(|full| full.mark() != byte >> 4) {
+                return Err(Broken("a certificate is not what its mark says"));
+            }
+            trace.prefixes.restore(byte >> 4, full.filter(|_| kept));
+            if let Some(full) = full {
+                trace.prefixes.end(full);
+            }
+        } else if byte >> 4 != 0 {
+            return Err(Broken("decisions of an unknown form"));
+        }
+    }
+    if bytes.is_empty() { Ok(()) } else { Err(Broken("bytes are left over")) }
+}
+
+fn take_decision(bytes: &mut Bytes<'_>, code: u8, options: &mut usize) -> Result<Decision, Broken> {
+    let (kind, all, chosen) = match code {
+        EXCHANGED => (Kind::WeakExchange, 2, 0),
+        REFUSED => (Kind::WeakExchange, 2, 1),
+        WIDE => {
+            let byte = bytes.byte()?;
+            (Kind::Schedule, u64::from(byte >> 4), u64::from(byte & 0xf))
+        }
+        OTHER => {
+            let kind = Kind::from_bits(bytes.small()?);
+            let kind = kind.ok_or(Broken("a kind of decision that this build does not know"))?;
+            (kind, bytes.number()?, bytes.number()?)
+        }
+        same => (Kind::Schedule, *options as u64, u64::from(same)),
+    };
+    let decision = Decision::checked(kind, all, chosen).ok_or(Broken("no such decision"))?;
+    if kind == Kind::Schedule {
+        *options = decision.options();
+    }
+    Ok(decision)
+}
