@@ -8,6 +8,7 @@ mod driver;
 mod entropy;
 mod history;
 mod judge;
+pub mod linear;
 mod machine;
 mod memory;
 mod objects;
