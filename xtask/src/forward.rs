@@ -104,10 +104,14 @@ pub(crate) struct Vopr {
     /// Go on with further seeds for so many minutes, instead of a number of them.
     #[arg(long, value_name = "M", conflicts_with = "seeds")]
     minutes: Option<f64>,
+    /// As `cargo xtask test` does: 100 seeds under a root that was never used before, unless one is
+    /// given.
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "minutes"])]
+    quick: bool,
     /// Run the K-th of N parts of the list.
     #[arg(long, value_name = "K/N")]
     shard: Option<String>,
-    /// Who decides: `portfolio`, `random`, `pct`, `pct:DEPTH` or `round-robin` [default:
+    /// Who decides: `portfolio`, `random`, `sticky`, `pct`, `pct:DEPTH` or `round-robin` [default:
     /// portfolio].
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
@@ -134,6 +138,7 @@ impl Vopr {
         arguments.option("--seed", self.seed.as_ref());
         arguments.option("--seeds", self.seeds.as_ref());
         arguments.option("--minutes", self.minutes.as_ref());
+        arguments.flag("--quick", self.quick);
         arguments.option("--shard", self.shard.as_ref());
         arguments.option("--strategy", self.strategy.as_ref());
         arguments.option("--granularity", self.granularity.as_ref());

@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     Step { name: "tests", tasks: tests },
     Step { name: "doctests", tasks: || run("test --workspace --doc") },
     Step { name: "release-tests", tasks: release_tests },
+    Step { name: "vopr", tasks: || run("xtask vopr --quick") },
     Step { name: "loom", tasks: || run("xtask test-loom --quick") },
 ];
 
@@ -45,7 +46,7 @@ const RELEASE_TESTS: &[(&str, &str)] =
 
 /// Run all tests and checks.
 ///
-/// The steps are fmt, tidy, clippy, docs, tests, doctests, release-tests and loom. A step that
+/// The steps are fmt, tidy, clippy, docs, tests, doctests, release-tests, vopr and loom. A step that
 /// fails does not end the run; the last line counts those that passed and those that failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

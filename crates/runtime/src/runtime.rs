@@ -303,7 +303,7 @@ impl<P: Platform> Runtime<P> {
     /// not unwound, and a worker that is busy in one is left behind.
     ///
     /// # Errors
-    /// How many tasks were left.
+    /// How many tasks were left when the time was over; it is never 0.
     ///
     /// # Panics
     /// On a worker of this very runtime, which would wait for itself.
@@ -328,20 +328,19 @@ impl<P: Platform> Runtime<P> {
             shared.stop();
             ended = self.boot.running.wait_until(P::Clock::now() + GRACE);
         }
-        if !ended && shared.registry.is_empty() {
+        // One look decides: tasks that end after it are told as left.
+        let tasks_left = shared.registry.tasks().len();
+        if !ended && tasks_left == 0 {
             // No task keeps a worker busy: the last have ended just now.
             self.boot.running.wait();
             ended = true;
         }
-        if ended && shared.registry.is_empty() {
+        if ended && tasks_left == 0 {
             for thread in threads {
                 // A worker catches what its tasks panic with; its own panic is a bug, and has been
                 // printed by the panic hook.
                 drop(P::Threads::join(thread));
             }
-        }
-        let tasks_left = shared.registry.tasks().len();
-        if ended && tasks_left == 0 {
             shared.wait_for_guests();
             return Ok(());
         }

@@ -62,3 +62,12 @@ pub use mutation::{Change, Mutation, Weaker, ordering};
 pub use platform::Loom;
 pub use signals::report_signals;
 pub use world::Counts;
+
+/// The guides, so that their programs are run.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/testing.md")]
+    mod testing {}
+    #[doc = include_str!("../../../docs/loom.md")]
+    mod loom {}
+}

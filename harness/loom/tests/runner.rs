@@ -155,7 +155,8 @@ fn the_shards_are_the_list() {
     };
     let mut parts = [names(&["--shard", "1/2"]), names(&["--shard", "2/2"])].concat();
     let mut all = names(&[]);
-    (parts.sort(), all.sort());
+    parts.sort();
+    all.sort();
     assert_eq!(parts, all);
     assert_eq!(run(&["--shard", "3/2"]).0, Some(2));
 }

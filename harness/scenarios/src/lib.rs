@@ -64,12 +64,14 @@ mod runtime;
 mod rwlock;
 mod scheduler;
 mod semaphore;
+mod shard;
 mod task;
 mod threads;
 mod timer;
 mod wait_group;
 mod waiters;
 
+pub use shard::Shard;
 pub use threads::{JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
 
 use raddle_platform::Platform;

@@ -66,6 +66,17 @@ pub enum Origin {
     Constant,
 }
 
+impl core::fmt::Display for Origin {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Explicit => "as given",
+            Self::RaddleSeed => "from RADDLE_SEED",
+            Self::CiSeed => "from CI_SEED",
+            Self::Constant => "the default",
+        })
+    }
+}
+
 /// The root seed: the explicit one, or else `RADDLE_SEED`, `CI_SEED`, [`DEFAULT_ROOT`].
 ///
 /// # Errors

@@ -187,6 +187,7 @@ impl Simulation {
         let mut replayed = None;
         let policy: Box<dyn Policy> = match strategy {
             Strategy::Portfolio | Strategy::Random => Box::new(Random::new(seed)),
+            Strategy::Sticky => Box::new(Random::sticky(seed)),
             Strategy::RoundRobin => Box::new(RoundRobin::default()),
             Strategy::Pct { depth } => {
                 let measured = self.measure(program, depth.max(1));
@@ -258,9 +259,10 @@ impl Simulation {
 
 /// The strategy of one seed, where each seed may have another.
 fn portfolio(seed: u64) -> Strategy {
-    match Stream::of(seed, Purpose::Schedule, 1).below(4) {
+    match Stream::of(seed, Purpose::Schedule, 1).below(6) {
         0 => Strategy::Pct { depth: 2 },
         1 => Strategy::Pct { depth: 3 },
+        2 | 3 => Strategy::Sticky,
         _ => Strategy::Random,
     }
 }

@@ -8,11 +8,14 @@ use crate::seeds::{Purpose, Stream};
 /// How the decisions of an execution are taken.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Strategy {
-    /// By the seed, one of the random walk, and PCT of depth 2 and 3: what one of them is bad at,
-    /// another finds.
+    /// By the seed, one of the random walk, a walk that switches rarely, and PCT of depth 2 and 3:
+    /// what one of them is bad at, another finds.
     Portfolio,
     /// A random walk: each runnable thread is as likely as the others.
     Random,
+    /// A random walk that stays with one thread for a while: what needs many steps of one thread
+    /// against few of another is rare in a uniform walk.
+    Sticky,
     /// Probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): random priorities,
     /// lowered at `depth - 1` random steps. A bug that needs `depth` ordered events is found with a
     /// probability that [has a bound](PctBound). The number of steps is measured by an execution
@@ -166,11 +169,22 @@ impl Dice {
 }
 
 /// See [`Strategy::Random`].
-pub(crate) struct Random(Dice);
+pub(crate) struct Random {
+    dice: Dice,
+    /// How often another thread may run than the one that does, in 65,536 steps.
+    switch: u32,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(Dice::new(seed))
+        Self { dice: Dice::new(seed), switch: 65_536 }
+    }
+
+    /// See [`Strategy::Sticky`]. Each seed has its own rate.
+    pub(crate) fn sticky(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let switch = [16_384, 4_096, 1_024][dice.schedule.below(3)];
+        Self { dice, switch }
     }
 }
 
@@ -178,18 +192,27 @@ impl Policy for Random {
     #[inline]
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
         let runnable = enabled.runnable.len();
-        let dice = &mut self.0;
+        let dice = &mut self.dice;
         if let Some(option) = dice.spurious(enabled) {
             return Ok(option);
         }
         if enabled.time && (runnable == 0 || dice.time.chance(dice.rates.time)) {
             return Ok(runnable);
         }
-        Ok(if runnable <= 1 { 0 } else { dice.schedule.below(runnable) })
+        if runnable <= 1 {
+            return Ok(0);
+        }
+        if self.switch < 65_536 && !enabled.yields && !dice.schedule.chance(self.switch) {
+            let current = enabled.runnable.iter().position(|thread| *thread == enabled.current);
+            if let Some(current) = current {
+                return Ok(current);
+            }
+        }
+        Ok(dice.schedule.below(runnable))
     }
 
     fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
-        Ok(self.0.choose(kind, options))
+        Ok(self.dice.choose(kind, options))
     }
 }
 

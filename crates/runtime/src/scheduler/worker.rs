@@ -324,6 +324,7 @@ impl<P: Platform> Worker<P> {
             if found {
                 break;
             }
+            // COVERAGE-EXCLUDE(loom): its bound for searches is 0, for a spin makes it explore less
             P::spin_loop();
         }
         if idle.stop_searching() && found {

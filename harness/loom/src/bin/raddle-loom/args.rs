@@ -1,11 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Parser;
 use raddle_loom::Mutation;
+use raddle_scenarios::Shard;
 
 use crate::effort::Effort;
 
@@ -101,32 +101,5 @@ impl Args {
     pub(crate) fn limit(&self) -> Duration {
         let seconds = self.seconds.unwrap_or_else(|| self.effort().seconds());
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
-    }
-}
-
-/// `k/n`: the k-th of n parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shard {
-    index: usize,
-    count: usize,
-}
-
-impl Shard {
-    /// Whether the `position`-th of a list (from 0) is in the part.
-    pub(crate) fn has(self, position: usize) -> bool {
-        position % self.count == self.index
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts =
-            text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
-        match parts {
-            Some((k, n)) if (1..=n).contains(&k) => Ok(Self { index: k - 1, count: n }),
-            _ => Err("write K/N with 1 ≤ K ≤ N".to_owned()),
-        }
     }
 }

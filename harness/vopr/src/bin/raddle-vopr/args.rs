@@ -1,9 +1,12 @@
 //! The command line.
 
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Parser;
+use raddle_scenarios::{Expect, Scenario, Shard};
 use raddle_vopr::{Granularity, Strategy, seeds};
 
 /// Run the scenarios in the simulator.
@@ -23,7 +26,17 @@ pub(crate) struct Args {
     /// How many seeds each scenario runs with [default: 1000, or 1 with --seed]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) seeds: Option<u64>,
-    /// Who decides: `portfolio`, `random`, `pct`, `pct:DEPTH` or `round-robin`.
+    /// Go on with further seeds for so many minutes, instead of a number of them.
+    #[arg(long, value_name = "M", conflicts_with_all = ["seeds", "quick"], value_parser = minutes)]
+    pub(crate) minutes: Option<Duration>,
+    /// As `cargo xtask test` does: 100 seeds under a root that was never used before, unless one is
+    /// given.
+    #[arg(long, conflicts_with_all = ["seed", "seeds"])]
+    pub(crate) quick: bool,
+    /// Run the K-th of N parts of the list.
+    #[arg(long, value_name = "K/N")]
+    pub(crate) shard: Option<Shard>,
+    /// Who decides: `portfolio`, `random`, `sticky`, `pct`, `pct:DEPTH` or `round-robin`.
     #[arg(long, default_value = "portfolio", value_name = "NAME")]
     pub(crate) strategy: Chosen,
     /// Between which operations threads switch: `atomics` or `blocking`.
@@ -43,6 +56,18 @@ pub(crate) struct Args {
 const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 something was found, 2 the command is wrong \
     or cannot run here.";
 
+fn minutes(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().map(|minutes| minutes * 60.0);
+    let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.filter(|duration| !duration.is_zero()).ok_or_else(|| {
+        format!("{text:?} is no number of minutes: write one above 0, such as 10 or 0.5")
+    })
+}
+
+/// How many seeds are a full run: enough to find each planted bug, and to use whatever a scenario
+/// says that it uses.
+pub(crate) const FULL: u64 = 1000;
+
 /// A strategy, as the command line names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Chosen {
@@ -57,13 +82,17 @@ impl FromStr for Chosen {
         let strategy = match name.split_once(':') {
             None if name == "portfolio" => Strategy::Portfolio,
             None if name == "random" => Strategy::Random,
+            None if name == "sticky" => Strategy::Sticky,
             None if name == "pct" => Strategy::Pct { depth: 3 },
             None if name == "round-robin" => Strategy::RoundRobin,
             Some(("pct", depth)) => match depth.parse() {
                 Ok(depth @ 1..=100) => Strategy::Pct { depth },
                 _ => return Err(format!("{depth:?} is no depth: write a number from 1 to 100")),
             },
-            _ => return Err("write portfolio, random, pct, pct:DEPTH or round-robin".to_owned()),
+            _ => {
+                let names = "portfolio, random, sticky, pct, pct:DEPTH or round-robin";
+                return Err(format!("write {names}"));
+            }
         };
         Ok(Self { name: name.to_owned(), strategy })
     }
@@ -88,7 +117,37 @@ impl FromStr for Grain {
 impl Args {
     /// How many seeds each scenario runs with.
     pub(crate) fn count(&self) -> u64 {
-        self.seeds.unwrap_or(if self.seed.is_some() { 1 } else { 1000 })
+        self.seeds.unwrap_or(match (self.quick, self.seed) {
+            (true, _) => 100,
+            (false, Some(_)) => 1,
+            (false, None) => FULL,
+        })
+    }
+
+    /// How many seeds `scenario` runs with, at the most, and under which root. What must be found
+    /// is looked for until it is; in the quick form under a constant root, so that whether it is
+    /// found does not depend on luck.
+    pub(crate) fn plan(&self, scenario: &Scenario, root: u64) -> (u64, u64) {
+        if self.quick && scenario.expect != Expect::Holds {
+            return (seeds::DEFAULT_ROOT, FULL);
+        }
+        (root, self.count())
+    }
+
+    /// The root seed, and where it came from, in words.
+    pub(crate) fn root(&self) -> Result<(u64, String), String> {
+        match seeds::root(self.seed)? {
+            (_, seeds::Origin::Constant) if self.quick => {
+                Ok((RandomState::new().hash_one(std::process::id()), "fresh".to_owned()))
+            }
+            (root, origin) => Ok((root, origin.to_string())),
+        }
+    }
+
+    /// Each scenario's part of a run that takes so long.
+    pub(crate) fn budget(&self, time: Duration, scenarios: usize, jobs: usize) -> Duration {
+        let scenarios = u32::try_from(scenarios.max(1)).unwrap_or(u32::MAX);
+        time.saturating_mul(u32::try_from(jobs).unwrap_or(u32::MAX)) / scenarios
     }
 
     /// The seed of the run `index` under `root`. One seed alone is that run's own.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use raddle_scenarios::{Expect, Scenario, all};
-use raddle_vopr::{OFFERS, Sim, seeds};
+use raddle_vopr::{OFFERS, Sim};
 use serde::Serialize;
 
 use crate::args::Args;
@@ -48,15 +48,19 @@ fn main() -> ExitCode {
         true => scenario.name == args.scenario,
         false => scenario.name.contains(&args.scenario),
     };
-    let selected: Vec<_> = list.into_iter().filter(wanted).collect();
+    let mut selected: Vec<_> = list.into_iter().filter(wanted).collect();
     if selected.is_empty() {
         return refuse(&format!("no scenario's name contains {:?}; see --list", args.scenario));
+    }
+    if let Some(shard) = args.shard {
+        let mut position = 0..;
+        selected.retain(|_| position.next().is_some_and(|position| shard.has(position)));
     }
     if args.list {
         selected.iter().for_each(print_entry);
         return ExitCode::SUCCESS;
     }
-    match seeds::root(args.seed) {
+    match args.root() {
         Ok((root, origin)) => run(selected, &args, root, origin),
         Err(error) => refuse(&error),
     }
@@ -77,16 +81,19 @@ fn print_entry(scenario: &Scenario) {
     println!("    {}", scenario.property);
 }
 
-fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: seeds::Origin) -> ExitCode {
+fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitCode {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or(processors).max(1);
     let started = Instant::now();
     let (can, cannot): (Vec<_>, Vec<_>) =
         selected.into_iter().partition(|scenario| scenario.needs.unmet(&OFFERS).is_empty());
     println!(
-        "{} scenarios in the simulator, {} seeds each, strategy {}, root seed {root:#x} ({origin:?})",
+        "{} scenarios in the simulator, {} each, strategy {}, root seed {root:#x} ({origin})",
         can.len(),
-        args.count(),
+        match args.minutes {
+            Some(time) => format!("{:.1} s", args.budget(time, can.len(), jobs).as_secs_f64()),
+            None => format!("{} seeds", args.count()),
+        },
         args.strategy.name
     );
     let left_out = |scenario: &Scenario| {
@@ -160,7 +167,8 @@ fn sweep_all(
                 while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
                     && let Some(scenario) = list.get(index)
                 {
-                    let outcome = sweep(scenario, args, root, progress);
+                    let budget = args.minutes.map(|time| args.budget(time, list.len(), jobs));
+                    let outcome = sweep(scenario, args, root, budget, progress);
                     // Received until the last sender is gone.
                     let _ = sender.send((index, outcome));
                 }
