@@ -170,3 +170,93 @@ fn take_decision(bytes: &mut Bytes<'_>, code: u8, options: &mut usize) -> Result
     }
     Ok(decision)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::{CHUNK_DECISIONS, decode, encode};
+    use crate::decisions::{Certificate, Decision, Kind, MAX_OPTIONS, Trace};
+
+    /// Mostly what executions are made of, and now and then anything.
+    fn decision() -> impl Strategy<Value = Decision> {
+        let anything = (0..3_u32, 1..=MAX_OPTIONS, any::<prop::sample::Index>());
+        prop_oneof![
+            20 => (1..9_usize, any::<prop::sample::Index>())
+                .prop_map(|(all, at)| Decision::new(Kind::Schedule, all, at.index(all))),
+            3 => (0..2_usize).prop_map(|chosen| Decision::new(Kind::WeakExchange, 2, chosen)),
+            1 => anything.prop_map(|(kind, all, at)| {
+                let kind = Kind::from_bits(kind).expect("a kind");
+                Decision::new(kind, all, at.index(all))
+            }),
+        ]
+    }
+
+    fn trace(decisions: &[Decision], repeat: usize, marked: bool) -> Trace {
+        let mut trace = Trace::new(7, decisions.repeat(repeat));
+        let mut certificate = Certificate::default();
+        for (step, decision) in trace.decisions.iter().enumerate().filter(|_| marked) {
+            certificate.extend(step as u64, 1, 2, *decision);
+            trace.prefixes.push(certificate);
+        }
+        trace
+    }
+
+    fn through(trace: &Trace) -> (Trace, usize) {
+        let mut read = Trace::new(trace.seed, Vec::new());
+        let mut bytes = 0;
+        for first in (0..trace.decisions.len()).step_by(CHUNK_DECISIONS) {
+            let payload = encode(trace, first);
+            bytes += payload.len();
+            assert_eq!(decode(&payload, &mut read), Ok(()));
+        }
+        (read, bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn any_trace_is_read_as_it_is_written(
+            decisions in vec(decision(), 0..300),
+            repeat in prop_oneof![Just(1_usize), Just(1), Just(40)],
+            marked in any::<bool>(),
+        ) {
+            let trace = trace(&decisions, repeat, marked);
+            prop_assert_eq!(through(&trace).0, trace);
+        }
+
+        #[test]
+        fn what_cannot_be_read_leaves_no_trace(
+            decisions in vec(decision(), 1..100),
+            cut in any::<prop::sample::Index>(),
+            change in any::<(prop::sample::Index, u8)>(),
+        ) {
+            let trace = trace(&decisions, 1, true);
+            let mut payload = encode(&trace, 0);
+            let mut read = Trace::new(7, Vec::new());
+            let before = read.clone();
+            prop_assert!(decode(&payload[..cut.index(payload.len())], &mut read).is_err());
+            prop_assert_eq!(&read, &before);
+            let at = change.0.index(payload.len());
+            payload[at] ^= change.1;
+            if decode(&payload, &mut read).is_err() {
+                prop_assert_eq!(&read, &before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_decision_with_its_mark_takes_two_bytes_at_most() {
+        let of = |index: usize| Decision::new(Kind::Schedule, 2 + index % 13, index % 2);
+        let worst: Vec<_> = (0..CHUNK_DECISIONS).map(of).collect();
+        let trace = trace(&worst, 1, true);
+        // Besides: the full certificates, eight bytes for each 64.
+        let full = 8.0 / 64.0;
+        let bytes = through(&trace).1 as f64 / worst.len() as f64;
+        assert!(bytes <= 2.0 + full + 0.01, "{bytes}");
+        let usual: Vec<_> = (0..5).map(|chosen| Decision::new(Kind::Schedule, 5, chosen)).collect();
+        let trace = super::tests::trace(&usual, 1000, true);
+        let bytes = through(&trace).1 as f64 / 5000.0;
+        assert!(bytes <= 1.0 + full + 0.02, "{bytes}");
+    }
+}
