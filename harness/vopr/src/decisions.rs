@@ -16,12 +16,19 @@ pub enum Kind {
     Choose = 1,
     /// Whether a weak compare-exchange takes effect (0) or fails for no reason (1).
     WeakExchange = 2,
+    /// What a network does without being at fault: how long a segment takes, which completion comes
+    /// first.
+    Network = 3,
+    /// Whether a fault strikes (0 for no), and in which way.
+    Fault = 4,
 }
 
 impl Kind {
     /// The kind whose number this is.
     pub(crate) fn from_bits(bits: u32) -> Option<Self> {
-        [Self::Schedule, Self::Choose, Self::WeakExchange].get(bits as usize).copied()
+        [Self::Schedule, Self::Choose, Self::WeakExchange, Self::Network, Self::Fault]
+            .get(bits as usize)
+            .copied()
     }
 }
 

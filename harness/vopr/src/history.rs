@@ -20,6 +20,7 @@ pub(crate) enum On {
     Atomic,
     Cell,
     Thread,
+    Socket,
 }
 
 macro_rules! names {
@@ -45,7 +46,10 @@ names! {
     ParkUntil => "park_until", Spawn => "spawn", Join => "join", YieldNow => "yield_now",
     End => "end", Submit => "submit", Cancel => "cancel",
     Tick => "tick", Wait => "wait", Notify => "notify", Advance => "time advances",
-    Spurious => "spurious wake",
+    Spurious => "spurious wake", Listen => "listen", Accept => "accept", Connect => "connect",
+    TakeError => "take_error", Recv => "recv", Peek => "peek", Send => "send",
+    Shutdown => "shutdown", Close => "close", BlockUntilReady => "block_until_ready",
+    Arrival => "a segment arrives", Fault => "a fault strikes",
 }
 
 impl Name {
@@ -76,6 +80,12 @@ impl Operation {
         Self { name, on: On::Thread, object: number, order: None }
     }
 
+    /// On the socket with that descriptor; the call that makes one has none yet.
+    pub(crate) fn socket(name: Name, descriptor: i32) -> Self {
+        let on = if descriptor > 0 { On::Socket } else { On::Nothing };
+        Self { name, on, object: u32::try_from(descriptor).unwrap_or(0), order: None }
+    }
+
     fn pack(self, thread: u32, effect: Effect) -> u64 {
         let order = match self.order {
             None => 0,
@@ -101,6 +111,7 @@ pub(crate) enum Effect {
     Token,
     TimedOut,
     Woken,
+    Errno(i32),
 }
 
 impl Effect {
@@ -114,6 +125,7 @@ impl Effect {
             Self::Token => 5,
             Self::TimedOut => 6,
             Self::Woken => 7,
+            Self::Errno(_) => 8,
         }
     }
 
@@ -122,6 +134,7 @@ impl Effect {
             Self::Value(value) | Self::Spuriously(value) => (value, 0),
             Self::Change(old, new) => (old, new),
             Self::Refused { expected, found } => (expected, found),
+            Self::Errno(number) => (u64::from(number.unsigned_abs()), 0),
             _ => (0, 0),
         }
     }
@@ -229,6 +242,7 @@ impl Entry {
             1 => format!("atomic#{} ", what >> 32),
             2 => format!("cell#{} ", what >> 32),
             3 => format!("thread {} ", what >> 32),
+            4 => format!("socket#{} ", what >> 32),
             _ => String::new(),
         };
         let name = NAMES.get((what & 0xff) as usize).copied().unwrap_or("?");
@@ -243,6 +257,7 @@ impl Entry {
             5 => "woken".to_owned(),
             6 => "timed out".to_owned(),
             7 => "woken for no reason".to_owned(),
+            8 => format!("errno {a}"),
             _ => String::new(),
         };
         let operation = format!("{object}{name}{order}");
@@ -267,6 +282,7 @@ impl fmt::Display for Operation {
             On::Atomic => write!(f, "atomic#{} ", self.object)?,
             On::Cell => write!(f, "cell#{} ", self.object)?,
             On::Thread => write!(f, "thread {} ", self.object)?,
+            On::Socket => write!(f, "socket#{} ", self.object)?,
         }
         f.write_str(NAMES[self.name as usize])?;
         match self.order {

@@ -12,7 +12,7 @@ pub const OFFERS: Needs = Needs {
     clock: true,
     rng: true,
     driver: true,
-    io: false,
+    io: true,
     race_detection: true,
     weak_memory: false,
 };
@@ -37,6 +37,7 @@ pub fn unused(scenario: &Scenario, counts: Counts) -> Option<&'static str> {
         (needs.clock, counts.clock, "a clock"),
         (needs.rng, counts.rng, "randomness"),
         (needs.driver, counts.driver, "a driver"),
+        (needs.io, counts.io, "sockets"),
     ];
     let unused = kinds.into_iter().find(|&(needed, count, _)| needed && count == 0);
     let fewer = (counts.threads < needs.threads as u64).then_some("more threads");

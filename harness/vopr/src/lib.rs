@@ -1,16 +1,19 @@
 //! The simulator.
 
+mod agenda;
 mod atomics;
 mod cells;
 mod decisions;
 mod divergence;
 mod driver;
 mod entropy;
+mod faults;
 mod history;
 mod judge;
 pub mod linear;
 mod machine;
 mod memory;
+pub mod net;
 mod objects;
 mod parker;
 mod platform;
@@ -29,6 +32,7 @@ mod world;
 
 pub use decisions::{Certificate, Decision, INTERVAL, Kind, Prefixes, Trace};
 pub use divergence::{Asked, Case, Divergence, Known, Symptom};
+pub use faults::{ALWAYS, FaultKind, Faults, Fired, Liveness, calm};
 pub use judge::{OFFERS, is_expected, unused, wakes_spuriously};
 pub use platform::Sim;
 pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};

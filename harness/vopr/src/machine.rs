@@ -13,6 +13,7 @@ use corosensei::{Coroutine, CoroutineResult};
 
 use crate::decisions::{Certificate, Decision, Prefixes};
 use crate::divergence::Divergence;
+use crate::faults::Fired;
 use crate::history::{Effect, Name, Operation};
 use crate::parker::TokenWaker;
 use crate::report::{Abandoned, Counts, Failure, FailureKind};
@@ -58,6 +59,7 @@ pub(crate) struct Outcome {
     pub(crate) events: Option<Events>,
     pub(crate) now: u64,
     pub(crate) counts: Counts,
+    pub(crate) faults: Fired,
     pub(crate) abandoned: Abandoned,
 }
 
@@ -175,6 +177,7 @@ fn dismantle(mut world: World) -> Outcome {
         events: world.tap.take().and_then(|tap| tap.finish()),
         now: world.now,
         counts: world.counts,
+        faults: world.plan.fired,
         abandoned,
     };
     if outcome.failure.is_some() {

@@ -75,9 +75,11 @@ impl Platform for Sim {
         }
     }
 
-    /// No fault is injected yet.
-    fn buggify(_: Site) -> bool {
-        false
+    fn buggify(site: Site) -> bool {
+        let taken = operate(Operation::plain(Name::Fault), Class::Private, |world, _| {
+            Ok((world.buggify(site.0), Effect::Done))
+        });
+        taken.unwrap_or_else(|Failed| stop())
     }
 
     /// Who is told decides what to keep; that anybody listens changes nothing.

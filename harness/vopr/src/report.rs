@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decisions::{Certificate, Trace};
 use crate::divergence::Divergence;
+use crate::faults::Fired;
 use crate::strategy::PctBound;
 use crate::trace::{Error, Events};
 
@@ -23,6 +24,8 @@ pub enum FailureKind {
     Livelock,
     /// The main thread has ended, and another one never will.
     Leak,
+    /// The program broke the contract of the platform: it closed a socket that was in use, say.
+    Misuse,
     /// The execution asked for other decisions than those of the trace that it replays.
     Divergence,
     /// There was no room for the events to record, and the recording was set up to
@@ -40,6 +43,7 @@ impl fmt::Display for FailureKind {
             Self::DataRace => "data race",
             Self::Livelock => "livelock",
             Self::Leak => "leak",
+            Self::Misuse => "misuse",
             Self::Divergence => "divergence",
             Self::Recording => "recording",
             Self::Abandoned => "abandoned",
@@ -98,6 +102,8 @@ pub struct Counts {
     pub rng: u64,
     /// Calls of drivers.
     pub driver: u64,
+    /// Calls on sockets, and operations on them that were submitted.
+    pub io: u64,
     /// Threads besides the main one.
     pub threads: u64,
 }
@@ -112,6 +118,7 @@ impl Counts {
             clock: self.clock.max(other.clock),
             rng: self.rng.max(other.rng),
             driver: self.driver.max(other.driver),
+            io: self.io.max(other.io),
             threads: self.threads.max(other.threads),
         }
     }
@@ -146,6 +153,8 @@ pub struct Report {
     pub trace: Trace,
     /// The operations, by kind.
     pub counts: Counts,
+    /// How often each kind of fault struck.
+    pub faults: Fired,
     /// What was abandoned.
     pub abandoned: Abandoned,
     /// Under PCT, what it promises.

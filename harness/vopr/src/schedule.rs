@@ -58,7 +58,7 @@ impl World {
     #[inline]
     pub(crate) fn decide(&mut self, yields: bool) -> Result<(), Failed> {
         loop {
-            let time = self.timed > 0;
+            let time = self.time_can_come();
             let runnable = self.runnable.len();
             let parked = if self.spurious_wakes { self.parked.len() } else { 0 };
             let options = runnable + usize::from(time) + parked;
@@ -109,33 +109,42 @@ impl World {
     }
 
     /// Notes what nobody did, at the site where it came in between.
-    fn remark(&mut self, name: Name, value: u64) {
+    pub(crate) fn remark(&mut self, name: Name, value: u64) {
         let Some(thread) = self.threads.get(self.current as usize) else { return };
         let site = thread.doing.1;
         self.note(self.current, Operation::plain(name), Effect::Value(value), site);
     }
 
-    /// The next deadline comes.
+    /// Whether anybody waits for a deadline, or anything comes at its time.
+    #[inline]
+    pub(crate) fn time_can_come(&self) -> bool {
+        self.timed > 0 || !self.agenda.is_empty()
+    }
+
+    /// The next deadline comes, or what the agenda has next.
     fn advance(&mut self) -> Result<(), Failed> {
-        let waiting = |state: State| match state {
-            State::Waiting { deadline, .. } => deadline,
-            _ => None,
-        };
         let deadlines = self.parked.iter();
         let deadlines =
-            deadlines.filter_map(|thread| waiting(self.threads[*thread as usize].state));
-        let Some(next) = deadlines.min() else { return Ok(()) };
-        self.now = self.now.max(next);
+            deadlines.filter_map(|thread| self.threads[*thread as usize].state.deadline());
+        match deadlines.chain(self.agenda.next()).min() {
+            Some(next) => self.come_to(next),
+            None => Ok(()),
+        }
+    }
+
+    /// It is `time`, unless it is later already.
+    pub(crate) fn come_to(&mut self, time: u64) -> Result<(), Failed> {
+        self.now = self.now.max(time);
         if self.now > self.limits.virtual_ns() {
-            let message =
-                format!("livelock: no end before the virtual time {:?}", self.limits.virtual_time);
-            return Err(self.fail(FailureKind::Livelock, message));
+            let end = format!("before the virtual time {:?}", self.limits.virtual_time);
+            return Err(self.livelock(end));
         }
         self.remark(Name::Advance, self.now);
+        self.keep_agenda()?;
         for index in (0..self.parked.len()).rev() {
             let thread = self.parked[index];
-            let state = self.threads[thread as usize].state;
-            if waiting(state).is_some_and(|deadline| deadline <= self.now) {
+            let deadline = self.threads[thread as usize].state.deadline();
+            if deadline.is_some_and(|deadline| deadline <= self.now) {
                 self.threads[thread as usize].woken = Woken::TimedOut;
                 self.set_runnable(thread);
             }

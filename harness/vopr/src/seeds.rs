@@ -14,6 +14,8 @@ pub enum Purpose {
     Memory,
     /// Spurious wakes and failures, and whatever else goes wrong.
     Fault,
+    /// What a network does without being at fault.
+    Network,
     /// When time advances.
     Time,
     /// The random values that the program itself asks for.
@@ -30,6 +32,7 @@ impl Purpose {
             Self::Schedule => "schedule",
             Self::Memory => "memory",
             Self::Fault => "fault",
+            Self::Network => "network",
             Self::Time => "time",
             Self::Entropy => "entropy",
             Self::Workload => "workload",

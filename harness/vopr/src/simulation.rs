@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::decisions::Trace;
 use crate::divergence::Replayed;
+use crate::faults::{Faults, Plan};
 use crate::machine::{self, Outcome};
 use crate::report::{Report, Verdict};
 use crate::seeds::{self, Purpose, Stream};
@@ -90,6 +91,7 @@ pub struct Simulation {
     pub(crate) granularity: Granularity,
     pub(crate) limits: Limits,
     pub(crate) spurious_wakes: bool,
+    pub(crate) faults: Faults,
     record: Record,
     observer: Option<Observer>,
     /// What PCT has measured; clones share it, so they must run the same program.
@@ -104,6 +106,7 @@ impl Default for Simulation {
             granularity: Granularity::default(),
             limits: Limits::default(),
             spurious_wakes: true,
+            faults: Faults::none(),
             record: Record::default(),
             observer: None,
             measured: Rc::default(),
@@ -153,6 +156,12 @@ impl Simulation {
     /// for itself, without a condition of its own to look at again, must do without.
     pub fn spurious_wakes(mut self, on: bool) -> Self {
         self.spurious_wakes = on;
+        self
+    }
+
+    /// Sets what goes wrong besides. Nothing, by default.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
         self
     }
 
@@ -209,8 +218,9 @@ impl Simulation {
         };
         let tap = Tap::new(&self.record, self.observer.clone());
         let outcome = self.execute(seed, policy, program, replayed, tap);
-        let Outcome { failure, steps, decisions, certificate, now, counts, abandoned, .. } =
-            outcome;
+        let Outcome {
+            failure, steps, decisions, certificate, now, counts, faults, abandoned, ..
+        } = outcome;
         Report {
             verdict: failure.map_or(Verdict::Passed, Verdict::Failed),
             seed,
@@ -220,6 +230,7 @@ impl Simulation {
             virtual_time: Duration::from_nanos(now),
             trace: Trace { seed, decisions, prefixes: outcome.prefixes },
             counts,
+            faults,
             abandoned,
             bound,
             events: outcome.events,
@@ -237,8 +248,9 @@ impl Simulation {
     ) -> Outcome {
         let watch = watchdog::watch(self.limits.silence);
         let Self { granularity, limits, spurious_wakes, .. } = *self;
+        let plan = Plan::of(&self.faults, seed);
         let setup =
-            Setup { seed, policy, granularity, limits, spurious_wakes, watch, replayed, tap };
+            Setup { seed, policy, granularity, limits, spurious_wakes, plan, watch, replayed, tap };
         machine::run(setup, program)
     }
 
@@ -249,7 +261,9 @@ impl Simulation {
             let policy = Box::new(RoundRobin::default());
             let outcome = self.execute(seeds::DEFAULT_ROOT, policy, program, None, None);
             // Time takes part as a thread, where it can move.
-            let threads = outcome.counts.threads as u32 + 1 + u32::from(outcome.counts.clock > 0);
+            let threads = outcome.counts.threads as u32
+                + 1
+                + u32::from(outcome.counts.clock + outcome.counts.io > 0);
             (threads, outcome.decisions.len().max(1) as u64)
         });
         self.measured.set(Some((threads, steps)));

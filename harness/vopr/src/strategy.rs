@@ -106,6 +106,8 @@ pub(crate) trait Policy {
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit>;
     /// Another choice, of at least two options.
     fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit>;
+    /// Another choice among two or more, which is not 0 in `rate` of 65,536 cases.
+    fn rare(&mut self, kind: Kind, options: usize, rate: u32) -> Result<usize, Misfit>;
     /// The execution has ended by itself.
     fn end(&self) -> Result<(), Misfit> {
         Ok(())
@@ -133,11 +135,12 @@ impl Rates {
     }
 }
 
-/// The three streams of a seed that decide.
+/// The streams of a seed that decide.
 struct Dice {
     schedule: Stream,
     time: Stream,
     fault: Stream,
+    network: Stream,
     rates: Rates,
 }
 
@@ -147,6 +150,7 @@ impl Dice {
             schedule: Stream::of(seed, Purpose::Schedule, 0),
             time: Stream::of(seed, Purpose::Time, 0),
             fault: Stream::of(seed, Purpose::Fault, 0),
+            network: Stream::of(seed, Purpose::Network, 0),
             rates: Rates::of(seed),
         }
     }
@@ -163,8 +167,13 @@ impl Dice {
     fn choose(&mut self, kind: Kind, options: usize) -> usize {
         match kind {
             Kind::WeakExchange => usize::from(self.fault.chance(self.rates.exchange)),
-            Kind::Choose | Kind::Schedule => self.schedule.below(options),
+            Kind::Network => self.network.below(options),
+            Kind::Choose | Kind::Schedule | Kind::Fault => self.schedule.below(options),
         }
+    }
+
+    fn rare(&mut self, options: usize, rate: u32) -> usize {
+        if self.fault.chance(rate) { 1 + self.fault.below(options - 1) } else { 0 }
     }
 }
 
@@ -189,6 +198,10 @@ impl Random {
 }
 
 impl Policy for Random {
+    fn rare(&mut self, _: Kind, options: usize, rate: u32) -> Result<usize, Misfit> {
+        Ok(self.0.rare(options, rate))
+    }
+
     #[inline]
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
         let runnable = enabled.runnable.len();
@@ -279,6 +292,10 @@ impl Pct {
 }
 
 impl Policy for Pct {
+    fn rare(&mut self, _: Kind, options: usize, rate: u32) -> Result<usize, Misfit> {
+        Ok(self.dice.rare(options, rate))
+    }
+
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
         if let Some(option) = self.dice.spurious(enabled) {
             return Ok(option);
@@ -311,6 +328,10 @@ pub(crate) struct RoundRobin {
 }
 
 impl Policy for RoundRobin {
+    fn rare(&mut self, _: Kind, _: usize, _: u32) -> Result<usize, Misfit> {
+        Ok(0)
+    }
+
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
         let after = enabled.runnable.iter().position(|thread| *thread > enabled.current);
         // With nobody runnable, option 0 is time.
@@ -318,7 +339,7 @@ impl Policy for RoundRobin {
     }
 
     fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
-        if kind == Kind::WeakExchange {
+        if matches!(kind, Kind::WeakExchange | Kind::Network) {
             return Ok(0);
         }
         self.chosen += 1;
@@ -358,6 +379,14 @@ impl Replay {
 }
 
 impl Policy for Replay {
+    fn rare(&mut self, kind: Kind, options: usize, rate: u32) -> Result<usize, Misfit> {
+        match (self.take(kind, options)?, &mut self.tail) {
+            (Some(chosen), _) => Ok(chosen),
+            (None, Some(tail)) => tail.rare(kind, options, rate),
+            (None, None) => Ok(0),
+        }
+    }
+
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
         let options = enabled.options();
         if options == 1 {

@@ -6,28 +6,38 @@ use core::time::Duration;
 use raddle_platform::{Clock, Instant};
 
 use crate::history::{Effect, Name, Operation};
-use crate::world::{Class, operate};
+use crate::world::{Class, Failed, World, operate, stop};
 
 /// See the module.
 #[derive(Debug)]
 pub struct SimClock;
 
 /// 2020-01-01 00:00 UTC: where the wall clock of every simulation starts.
-const WALL_START: Duration = Duration::from_secs(1_577_836_800);
+const WALL_START_NS: u64 = 1_577_836_800 * 1_000_000_000;
 
+/// Reads a clock of the world, which may be wrong where the faults of clocks are on.
 #[track_caller]
-fn read(name: Name) -> u64 {
-    operate(Operation::plain(name), Class::Memory, |world, _| {
+fn read(name: Name, clock: impl FnOnce(&mut World) -> Result<u64, Failed>) -> u64 {
+    let now = operate(Operation::plain(name), Class::Memory, |world, _| {
         world.counts.clock += 1;
-        Ok((world.now, Effect::Value(world.now)))
-    })
+        let now = clock(world);
+        let effect = Effect::Value(*now.as_ref().unwrap_or(&0));
+        Ok((now, effect))
+    });
+    now.unwrap_or_else(|Failed| stop())
 }
 
 impl Clock for SimClock {
     fn now() -> Instant {
-        Instant::from_nanos(read(Name::Now))
+        Instant::from_nanos(read(Name::Now, |world| {
+            world.clock_jump()?;
+            Ok(world.now)
+        }))
     }
     fn wall() -> Duration {
-        WALL_START + Duration::from_nanos(read(Name::Wall))
+        Duration::from_nanos(read(Name::Wall, |world| {
+            let error = world.wall_error()?;
+            Ok((WALL_START_NS + world.now).saturating_add_signed(error))
+        }))
     }
 }

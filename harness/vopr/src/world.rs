@@ -16,11 +16,14 @@ use corosensei::{Coroutine, Yielder};
 use raddle_platform::SlotKey;
 use raddle_platform::global::Table;
 
+use crate::agenda::{Agenda, Event};
 use crate::cells::Cells;
 use crate::decisions::{Certificate, Decision, Kind, Prefixes};
 use crate::divergence::{Divergence, Replayed};
+use crate::faults::{FaultKind, Plan};
 use crate::history::{Effect, Operation, Place};
 use crate::memory::{Access, Fault, Sequential};
+use crate::net::Net;
 use crate::parker::TokenWaker;
 use crate::report::{Counts, Failure, FailureKind};
 use crate::seeds::Stream;
@@ -57,9 +60,24 @@ pub(crate) enum Woken {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Runnable,
-    Waiting { token: u32, deadline: Option<u64> },
+    Waiting {
+        token: u32,
+        deadline: Option<u64>,
+    },
     Joining,
+    /// By a fault.
+    Paused,
     Ended,
+}
+
+impl State {
+    /// When the thread goes on at the latest.
+    pub(crate) fn deadline(self) -> Option<u64> {
+        match self {
+            Self::Waiting { deadline, .. } => deadline,
+            _ => None,
+        }
+    }
 }
 
 /// A simulated thread.
@@ -100,6 +118,7 @@ pub(crate) struct Setup {
     pub(crate) granularity: Granularity,
     pub(crate) limits: Limits,
     pub(crate) spurious_wakes: bool,
+    pub(crate) plan: Plan,
     pub(crate) watch: Arc<Watch>,
     pub(crate) replayed: Option<Replayed>,
     pub(crate) tap: Option<Box<Tap>>,
@@ -140,6 +159,13 @@ pub(crate) struct World {
     pub(crate) timed: u32,
     pub(crate) now: u64,
     pub(crate) tokens: Vec<Token>,
+
+    /// What comes at its time without a thread that waits for it.
+    pub(crate) agenda: Agenda,
+    pub(crate) net: Net,
+    pub(crate) plan: Plan,
+    /// The step that is not passed without looking.
+    pub(crate) stop_at: u64,
 
     pub(crate) memory: Sequential,
     pub(crate) cells: Cells,
@@ -278,8 +304,14 @@ pub(crate) fn operate<R>(
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { seed, policy, granularity, limits, spurious_wakes, watch, replayed, tap } =
+        let Setup { seed, policy, granularity, limits, spurious_wakes, plan, watch, replayed, tap } =
             setup;
+        let mut agenda = Agenda::default();
+        let mut stop_at = limits.steps;
+        if let Some((steps, time)) = plan.calm_after {
+            stop_at = stop_at.min(steps);
+            agenda.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Event::Calm);
+        }
         let serial = SERIALS.get() + 1;
         SERIALS.set(serial);
         Self {
@@ -308,6 +340,10 @@ impl World {
             timed: 0,
             now: 0,
             tokens: Vec::new(),
+            agenda,
+            net: Net::default(),
+            plan,
+            stop_at,
             memory: Sequential::default(),
             cells: Cells::default(),
             views: Vec::new(),
@@ -348,8 +384,8 @@ impl World {
             return Err(Failed);
         }
         self.thread().doing = (operation, site);
-        if self.steps > self.limits.steps {
-            return Err(self.livelock());
+        if self.steps > self.stop_at {
+            self.at_limit()?;
         }
         let decides = match class {
             Class::Private => false,
@@ -359,14 +395,11 @@ impl World {
         if !decides || self.held > 0 {
             return Ok(false);
         }
+        if self.plan.is_on(FaultKind::Pause) && self.pause()? {
+            return Ok(true);
+        }
         self.decide(class == Class::Yield)?;
         Ok(self.next != self.current)
-    }
-
-    #[cold]
-    fn livelock(&mut self) -> Failed {
-        let message = format!("livelock: no end after {} steps", self.limits.steps);
-        self.fail(FailureKind::Livelock, message)
     }
 
     #[inline]

@@ -64,6 +64,8 @@ pub enum Object {
     Cell(u32),
     /// A thread.
     Thread(u32),
+    /// The socket with that descriptor.
+    Socket(u32),
 }
 
 /// A number, unless it may be an address: that is another one in every process. Of an address only
@@ -95,6 +97,8 @@ pub enum Effect {
     TimedOut,
     /// It ended for no reason.
     ForNoReason,
+    /// It was refused with this errno.
+    Errno(Word),
     /// What this build does not know.
     Unknown(u8),
 }
@@ -158,6 +162,7 @@ impl fmt::Display for Effect {
             Self::Woken => f.write_str("woken"),
             Self::TimedOut => f.write_str("timed out"),
             Self::ForNoReason => f.write_str("woken for no reason"),
+            Self::Errno(number) => write!(f, "errno {number}"),
             Self::Unknown(tag) => write!(f, "effect {tag}"),
         }
     }
@@ -171,6 +176,7 @@ impl fmt::Display for What {
                     Some(Object::Atomic(number)) => write!(f, "atomic#{number} ")?,
                     Some(Object::Cell(number)) => write!(f, "cell#{number} ")?,
                     Some(Object::Thread(number)) => write!(f, "thread {number} ")?,
+                    Some(Object::Socket(number)) => write!(f, "socket#{number} ")?,
                     None => {}
                 }
                 f.write_str(name)?;
@@ -318,6 +324,7 @@ impl Decoder {
             1 => Some(Object::Atomic(number)),
             2 => Some(Object::Cell(number)),
             3 => Some(Object::Thread(number)),
+            4 => Some(Object::Socket(number)),
             _ => None,
         };
         let order = ORDERS.get(usize::from(bytes.byte()?)).copied().filter(|it| !it.is_empty());
@@ -338,6 +345,7 @@ impl Decoder {
             5 => Effect::Woken,
             6 => Effect::TimedOut,
             7 => Effect::ForNoReason,
+            8 => Effect::Errno(word(FIRST_IS_ADDRESS)?),
             tag => Effect::Unknown(tag),
         };
         Ok(What::Operation { name, object, order, effect })

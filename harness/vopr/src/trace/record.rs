@@ -355,5 +355,6 @@ fn put_effect(out: &mut Vec<u8>, name: Name, effect: Effect) {
         Effect::Token => out.push(5),
         Effect::TimedOut => out.push(6),
         Effect::Woken => out.push(7),
+        Effect::Errno(number) => words(out, 8, &[u64::from(number.unsigned_abs())]),
     }
 }

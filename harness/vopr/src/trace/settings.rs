@@ -18,6 +18,7 @@ const GRANULARITY: &str = "granularity";
 const STEPS: &str = "steps";
 const VIRTUAL_NS: &str = "virtual_ns";
 const SPURIOUS_WAKES: &str = "spurious_wakes";
+const FAULTS: &str = "faults";
 /// Not a setting of the simulation, but of the world itself: queues and budgets have their sizes
 /// from it.
 const BOUNDS: &str = "bounds";
@@ -35,6 +36,7 @@ impl Settings {
         settings.set(STEPS, simulation.limits.steps.to_string());
         settings.set(VIRTUAL_NS, simulation.limits.virtual_ns().to_string());
         settings.set(SPURIOUS_WAKES, simulation.spurious_wakes.to_string());
+        settings.set(FAULTS, simulation.faults.to_string());
         settings
     }
 
@@ -92,7 +94,9 @@ impl Settings {
             Some("blocking") => Granularity::Blocking,
             _ => Granularity::Atomics,
         };
+        let faults = self.get(FAULTS).and_then(|faults| faults.parse().ok()).unwrap_or_default();
         let simulation = Simulation::new()
+            .faults(faults)
             .limits(limits)
             .granularity(granularity)
             .spurious_wakes(self.get(SPURIOUS_WAKES) != Some("false"));

@@ -245,6 +245,7 @@ impl World {
                 Kind::WeakExchange => {
                     vec!["it takes effect".to_owned(), "it fails spuriously".to_owned()]
                 }
+                Kind::Fault if options == 2 => vec!["nothing".to_owned(), "a fault".to_owned()],
                 _ => (0..options).map(|option| option.to_string()).collect(),
             };
         }
@@ -253,7 +254,7 @@ impl World {
             format!("thread {number} ({name})")
         };
         let mut all: Vec<_> = self.runnable.iter().map(name).collect();
-        if self.timed > 0 {
+        if self.time_can_come() {
             all.push("time advances".to_owned());
         }
         if self.spurious_wakes {
@@ -274,6 +275,7 @@ impl World {
             }
             State::Waiting { .. } => "waits".to_owned(),
             State::Joining => "joins".to_owned(),
+            State::Paused => "is paused by a fault".to_owned(),
             State::Ended => "has ended".to_owned(),
         };
         let running = self.running.get(number as usize).copied().unwrap_or_default();
