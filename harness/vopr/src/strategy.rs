@@ -199,7 +199,7 @@ impl Random {
 
 impl Policy for Random {
     fn rare(&mut self, _: Kind, options: usize, rate: u32) -> Result<usize, Misfit> {
-        Ok(self.0.rare(options, rate))
+        Ok(self.dice.rare(options, rate))
     }
 
     #[inline]
