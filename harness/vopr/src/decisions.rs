@@ -110,9 +110,49 @@ impl Trace {
         self.prefixes.full(count)
     }
 
+    /// What is known of the certificate after `count` decisions.
+    pub fn mark_after(&self, count: usize) -> Option<Known> {
+        match self.prefixes.full(count) {
+            Some(full) if count == 0 || count <= self.prefixes.len() => Some(Known::Full(full)),
+            _ => self.prefixes.mark(count.checked_sub(1)?).map(Known::Mark),
+        }
+    }
+
     /// The certificate of the whole execution, if it is known.
     pub fn certificate(&self) -> Option<Certificate> {
         self.prefixes.last.filter(|_| self.prefixes.len() == self.decisions.len())
+    }
+}
+
+/// What is known of a certificate that was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Known {
+    /// All of it.
+    Full(Certificate),
+    /// Its last four bits.
+    Mark(u8),
+    /// Nothing.
+    Nothing,
+}
+
+impl Known {
+    /// Whether it may be this one.
+    pub fn fits(self, certificate: Certificate) -> bool {
+        match self {
+            Self::Full(full) => full == certificate,
+            Self::Mark(mark) => mark == certificate.mark(),
+            Self::Nothing => true,
+        }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(certificate) => write!(f, "{certificate}"),
+            Self::Mark(mark) => write!(f, "…{mark:x}"),
+            Self::Nothing => f.write_str("unknown"),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::decisions::{Certificate, Decision, INTERVAL, Kind, Trace};
+use crate::decisions::{Certificate, Decision, INTERVAL, Kind, Known, Trace};
 use crate::report::FailureKind;
 use crate::strategy::Misfit;
 use crate::world::World;
@@ -45,17 +45,6 @@ pub struct Symptom {
     pub expected: Option<Asked>,
     /// What the execution asks for; nothing after its end.
     pub actual: Option<Asked>,
-}
-
-/// What is known of a certificate that was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Known {
-    /// All of it.
-    Full(Certificate),
-    /// Its last four bits.
-    Mark(u8),
-    /// Nothing.
-    Nothing,
 }
 
 /// A report of the place where a replay leaves its trace. It is the same each time.
@@ -153,6 +142,12 @@ impl Replayed {
         Self { trace, length, parted: None, agreed: 0, compares }
     }
 
+    /// So many decisions led to this certificate here and there, if the trace has certificates.
+    fn agreed(&self) -> Option<(u64, Certificate)> {
+        let full = self.trace.certificate_after(self.agreed)?;
+        (!self.trace.prefixes.is_empty()).then_some((self.agreed as u64, full))
+    }
+
     /// The decision `index` of the trace.
     pub(crate) fn next(&self, index: usize) -> Option<Decision> {
         self.trace.decisions.get(index).copied().filter(|_| index < self.length)
@@ -183,12 +178,7 @@ impl Replayed {
     }
 
     fn known(&self, count: usize) -> Known {
-        let prefixes = &self.trace.prefixes;
-        match (prefixes.full(count), count.checked_sub(1).and_then(|at| prefixes.mark(at))) {
-            (Some(full), _) if count == 0 || prefixes.len() >= count => Known::Full(full),
-            (_, Some(mark)) => Known::Mark(mark),
-            _ => Known::Nothing,
-        }
+        self.trace.mark_after(count).unwrap_or(Known::Nothing)
     }
 
     fn next_decisions(&self, from: usize) -> Vec<String> {
@@ -241,8 +231,7 @@ impl World {
             actual,
             certificate_expected: replayed.map_or(Known::Nothing, |it| it.known(counted)),
             certificate_actual: self.certificate,
-            agreed: replayed
-                .and_then(|it| Some((it.agreed as u64, it.trace.prefixes.full(it.agreed)?))),
+            agreed: replayed.and_then(Replayed::agreed),
             thread: self.current,
             thread_name: cap(&thread.as_ref().map(|it| it.name.clone()).unwrap_or_default()),
             worker: thread.as_ref().and_then(|it| it.worker),
@@ -304,16 +293,6 @@ impl fmt::Display for Asked {
         match self.chosen {
             Some(chosen) => write!(f, "{:?} {chosen} of {}", self.kind, self.options),
             None => write!(f, "{:?} with {} options", self.kind, self.options),
-        }
-    }
-}
-
-impl fmt::Display for Known {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full(certificate) => write!(f, "{certificate}"),
-            Self::Mark(mark) => write!(f, "…{mark:x}"),
-            Self::Nothing => f.write_str("unknown"),
         }
     }
 }

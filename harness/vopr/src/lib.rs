@@ -30,8 +30,8 @@ mod vector;
 mod watchdog;
 mod world;
 
-pub use decisions::{Certificate, Decision, INTERVAL, Kind, Prefixes, Trace};
-pub use divergence::{Asked, Case, Divergence, Known, Symptom};
+pub use decisions::{Certificate, Decision, INTERVAL, Kind, Known, Prefixes, Trace};
+pub use divergence::{Asked, Case, Divergence, Symptom};
 pub use faults::{ALWAYS, FaultKind, Faults, Fired, Liveness, calm};
 pub use judge::{OFFERS, is_expected, unused, wakes_spuriously};
 pub use platform::Sim;

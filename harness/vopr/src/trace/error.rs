@@ -74,6 +74,11 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// The trace is damaged, and not all decisions are there.
+    Damaged {
+        /// What is missing.
+        reason: String,
+    },
     /// The trace is of another scenario.
     ScenarioMismatch {
         /// The trace's.
@@ -118,6 +123,7 @@ impl fmt::Display for Error {
                 "the trace's header cannot be read ({reason}), so nobody knows what it is a trace \
                  of: take another copy of the file, or record it again"
             ),
+            Self::Damaged { reason } => f.write_str(reason),
             Self::ScenarioMismatch { recorded, found } => write!(
                 f,
                 "the trace is of the scenario {recorded:?}, not of {found:?}: replay it with that \

@@ -23,6 +23,14 @@ const FAULTS: &str = "faults";
 /// from it.
 const BOUNDS: &str = "bounds";
 
+impl Simulation {
+    /// Lets no watchdog end the process: somebody looks on, and may stop to think.
+    pub fn unwatched(mut self) -> Self {
+        self.limits.silence = Duration::MAX;
+        self
+    }
+}
+
 impl Settings {
     /// Those of a simulation.
     pub fn of(simulation: &Simulation) -> Self {
