@@ -4,7 +4,7 @@
 //! that of the verb.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use crate::{Error, Verdict, workspace};
 
@@ -16,6 +16,8 @@ struct Program {
 
 const LOOM: Program = Program { package: "raddle-loom", binary: "raddle-loom" };
 const VOPR: Program = Program { package: "raddle-vopr", binary: "raddle-vopr" };
+const TRACE: Program = Program { package: "raddle-vopr", binary: "raddle-trace" };
+const REPLAY: Program = Program { package: "raddle-vopr", binary: "raddle-replay" };
 
 /// Model check the scenarios with loom.
 ///
@@ -149,6 +151,49 @@ impl Vopr {
     }
 }
 
+/// Look into the simulator's trace files.
+///
+/// `info`, `events`, `verify`, `diff` and `export`; `cargo xtask trace --help` says more.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Trace {
+    #[command(flatten)]
+    all: Passed,
+}
+
+/// Run a scenario again from its trace, to its end or step by step.
+///
+/// `cargo xtask replay FILE` compares the end with the recorded one, `--step`, `--to` and `--break`
+/// stop on the way; `cargo xtask replay --help` says more.
+#[derive(Debug, clap::Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Replay {
+    #[command(flatten)]
+    all: Passed,
+}
+
+/// Arguments that are the program's own business.
+#[derive(Debug, clap::Args)]
+struct Passed {
+    /// What the program is told.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+    arguments: Vec<String>,
+}
+
+impl Trace {
+    /// Runs the verb.
+    pub(crate) fn run(self) -> Result<Verdict, Error> {
+        TRACE.run_here(&Arguments(self.all.arguments))
+    }
+}
+
+impl Replay {
+    /// Runs the verb.
+    pub(crate) fn run(self) -> Result<Verdict, Error> {
+        REPLAY.run_here(&Arguments(self.all.arguments))
+    }
+}
+
 /// The command line of a program.
 #[derive(Default)]
 struct Arguments(Vec<String>);
@@ -175,9 +220,25 @@ impl Arguments {
 }
 
 impl Program {
+    /// In the root of the workspace.
     fn run(&self, arguments: &Arguments) -> Result<Verdict, Error> {
-        let status = workspace::cargo()
+        self.run_by(&mut workspace::cargo(), arguments)
+    }
+
+    /// Where the caller is, so that paths mean what they say.
+    fn run_here(&self, arguments: &Arguments) -> Result<Verdict, Error> {
+        let here = std::env::current_dir()
+            .map_err(|error| Error::new(format!("where is this? {error}")))?;
+        let mut cargo = workspace::cargo();
+        cargo.current_dir(here);
+        self.run_by(&mut cargo, arguments)
+    }
+
+    fn run_by(&self, cargo: &mut Command, arguments: &Arguments) -> Result<Verdict, Error> {
+        let status = cargo
             .args(["run", "--release", "--quiet", "--package", self.package])
+            .arg("--manifest-path")
+            .arg(workspace::root().join("Cargo.toml"))
             .args(["--bin", self.binary, "--"])
             .args(&arguments.0)
             .status()

@@ -37,6 +37,8 @@ enum Verb {
     Coverage(coverage::All),
     AuditOrderings(audit::Options),
     Vopr(forward::Vopr),
+    Trace(forward::Trace),
+    Replay(forward::Replay),
     KvBench(kv_bench::Options),
     Bench(bench::Options),
 }
@@ -75,6 +77,8 @@ fn main() -> ExitCode {
         Verb::Coverage(options) => options.run(),
         Verb::AuditOrderings(options) => options.run(),
         Verb::Vopr(options) => options.run(),
+        Verb::Trace(options) => options.run(),
+        Verb::Replay(options) => options.run(),
         Verb::KvBench(options) => kv_bench::run(&options),
         Verb::Bench(options) => bench::run(&options),
     };

@@ -221,7 +221,7 @@ impl Recorder {
         &mut self,
         stamp: &Stamp,
         kind: &str,
-        fields: &[(&str, event::Contents)],
+        fields: &[(String, event::Contents)],
     ) -> Result<(), Full> {
         if !self.wants(Level::Blocking, kind, stamp) {
             return Ok(());

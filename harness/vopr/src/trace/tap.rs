@@ -181,7 +181,7 @@ impl World {
         &mut self,
         site: &'static Location<'static>,
         kind: &str,
-        fields: &[(&str, Contents)],
+        fields: &[(String, Contents)],
     ) {
         if self.tap.is_some() && !self.quiet {
             let stamp = self.stamp(self.current, site);
@@ -298,42 +298,54 @@ pub(crate) struct Running {
     pub(crate) task: Option<u64>,
 }
 
-/// Takes an event of the platform apart: its kind, and its fields.
-pub(crate) fn take_apart<'a>(
-    event: &raddle_platform::Event<'a>,
-) -> (String, Vec<(&'static str, Contents)>) {
-    use raddle_platform::Event as Told;
-    let number = |value: u64| Contents::Number(value);
-    let task = |kind: &str, task: u64| (kind.to_owned(), vec![("task", number(task))]);
-    match *event {
-        Told::Spawned { task: id, name } => {
-            let (kind, mut fields) = task("Spawned", id);
-            fields.extend(name.map(|name| ("name", Contents::Text(name.into()))));
-            (kind, fields)
-        }
-        Told::Scheduled { task: id, worker } => {
-            let fields = vec![("task", number(id)), ("worker", number(worker as u64))];
-            ("Scheduled".to_owned(), fields)
-        }
-        Told::Yielded { task: id } => task("Yielded", id),
-        Told::Parked { task: id } => task("Parked", id),
-        Told::Woken { task: id } => task("Woken", id),
-        Told::Completed { task: id } => task("Completed", id),
-        Told::Cancelled { task: id } => task("Cancelled", id),
-        Told::Stolen { from, to, count } => {
-            let fields = [("from", from), ("to", to), ("count", count)];
-            let fields = fields.map(|(name, value)| (name, number(value as u64)));
-            ("Stolen".to_owned(), fields.to_vec())
-        }
-        // A kind that came to be after this was written: recorded under its name, its contents as
-        // the text that it has.
-        ref other => {
-            let text = format!("{other:?}");
-            let (kind, rest) = text.split_once(' ').unwrap_or((&text, ""));
-            let contents = Contents::Text(rest.trim_matches(['{', '}', ' ']).into());
-            (kind.to_owned(), vec![("contents", contents)])
+/// Takes an event of the platform apart: its kind, and its fields. Its derived text form is
+/// `Kind { name: value, … }`, so kinds that come to be need nothing here.
+pub(crate) fn take_apart(event: &raddle_platform::Event<'_>) -> (String, Vec<(String, Contents)>) {
+    let text = format!("{event:?}");
+    let (kind, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    let rest = rest.strip_prefix("{ ").and_then(|it| it.strip_suffix(" }")).unwrap_or(rest);
+    let mut fields = Vec::new();
+    for field in split(rest) {
+        let (name, value) = field.split_once(": ").unwrap_or(("contents", field));
+        // What is optional is a field if it is there.
+        let value = match value.strip_prefix("Some(").and_then(|it| it.strip_suffix(')')) {
+            Some(value) => value,
+            None if value == "None" => continue,
+            None => value,
+        };
+        let contents = match value.parse() {
+            Ok(number) => Contents::Number(number),
+            Err(_) => {
+                let text = value.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+                Contents::Text(text.unwrap_or(value).into())
+            }
+        };
+        fields.push((name.to_owned(), contents));
+    }
+    (kind.to_owned(), fields)
+}
+
+/// Splits at the commas that are in no brackets and in no text.
+fn split(fields: &str) -> Vec<&str> {
+    let (mut all, mut start, mut depth, mut quoted, mut escaped) = (Vec::new(), 0, 0, false, false);
+    for (at, character) in fields.char_indices() {
+        match character {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            _ if quoted => {}
+            '{' | '(' | '[' => depth += 1,
+            '}' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                all.push(fields[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
         }
     }
+    all.push(fields[start..].trim());
+    all.retain(|field| !field.is_empty());
+    all
 }
 
 /// What an event says of who runs.
@@ -351,4 +363,29 @@ pub(crate) fn running(event: &raddle_platform::Event<'_>, mut before: Running) -
         _ => {}
     }
     before
+}
+
+#[cfg(test)]
+mod tests {
+    use raddle_platform::Event;
+
+    use super::{Contents, split, take_apart};
+
+    #[test]
+    fn events_are_taken_apart_by_what_they_print() {
+        let number = |name: &str, value| (name.to_owned(), Contents::Number(value));
+        let text = |name: &str, value: &str| (name.to_owned(), Contents::Text(value.into()));
+        let spawned = Event::Spawned { task: 7, name: Some("a, \"b\" {") };
+        let fields = vec![number("task", 7), text("name", "a, \\\"b\\\" {")];
+        assert_eq!(take_apart(&spawned), ("Spawned".to_owned(), fields));
+        let nameless = Event::Spawned { task: 7, name: None };
+        assert_eq!(take_apart(&nameless).1, [number("task", 7)]);
+        let stolen = Event::Stolen { from: 1, to: 2, count: 3 };
+        let fields = vec![number("from", 1), number("to", 2), number("count", 3)];
+        assert_eq!(take_apart(&stolen), ("Stolen".to_owned(), fields));
+        assert_eq!(
+            split("a: 1, b: B { c: 2, d: 3 }, e: 4"),
+            ["a: 1", "b: B { c: 2, d: 3 }", "e: 4"]
+        );
+    }
 }

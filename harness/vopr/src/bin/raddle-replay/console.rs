@@ -58,6 +58,8 @@ pub(crate) struct Console {
     then: Option<Then>,
     /// Whether everything that was verified was as recorded.
     good: bool,
+    /// The last command.
+    last: String,
 }
 
 const HELP: &str = "\
@@ -88,7 +90,7 @@ impl Console {
     ) -> Self {
         let goal = to.map_or(Goal::Run, Goal::Decision);
         let breaks = breaks.into_iter().map(Watched::new).collect();
-        Self { recording, goal, breaks, input, then: None, good: true }
+        Self { recording, goal, breaks, input, then: None, good: true, last: String::new() }
     }
 
     /// Is called at each moment of an execution.
@@ -192,8 +194,11 @@ impl Console {
     }
 
     fn answer(&mut self, line: &str, moment: Option<&Moment<'_>>) -> Answer {
-        let line = if line.is_empty() { "step" } else { line };
-        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if !line.is_empty() {
+            line.clone_into(&mut self.last);
+        }
+        let line = self.last.clone();
+        let (verb, rest) = line.split_once(' ').unwrap_or((&line, ""));
         let rest = rest.trim();
         let all = self.recording.trace.decisions.len() as u64;
         let here = moment.map_or(all, Moment::decision);
@@ -247,6 +252,7 @@ impl Console {
             },
             "quit" | "q" => return Answer::Quit,
             "help" | "h" | "?" => println!("{HELP}"),
+            "" => {}
             _ => println!("there is no {verb:?}; `help` lists what there is"),
         }
         Answer::Stay

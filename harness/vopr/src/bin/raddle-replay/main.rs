@@ -141,7 +141,8 @@ fn run(args: &Args) -> Result<Verdict, String> {
         (None, false) => None,
     };
     let input = if !args.commands.is_empty() {
-        console::Input::Script(commands.split([';', '\n']).map(str::to_owned).collect())
+        let lines = commands.split([';', '\n']).map(str::trim).filter(|line| !line.is_empty());
+        console::Input::Script(lines.map(str::to_owned).collect())
     } else if std::io::stdin().is_terminal() {
         console::Input::Terminal
     } else {

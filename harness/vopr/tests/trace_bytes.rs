@@ -1,0 +1,258 @@
+//! Whatever the bytes of a file are, reading them neither panics nor takes more memory than a small
+//! multiple of their number; what is whole is read, and what is missing is said.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Parker, Platform};
+use raddle_scenarios::scope;
+use raddle_vopr::trace::{self, ChunkKind, Error, Level, Reader, Record, Recording};
+use raddle_vopr::{Sim, Simulation};
+
+/// Counts what is allocated, and the most of it at one time.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: the system's allocator, with counters beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
+        MOST.fetch_max(now, Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The most that `f` had allocated at one time. (Each test has a process of its own under nextest;
+/// where it has not, the bound below leaves room for the others.)
+fn most<R>(f: impl FnOnce() -> R) -> (R, usize) {
+    let before = NOW.load(Relaxed);
+    MOST.store(before, Relaxed);
+    let result = f();
+    (result, MOST.load(Relaxed).saturating_sub(before))
+}
+
+/// An event of ten bytes becomes one of two hundred, and that is the worst.
+const MULTIPLE: usize = 60;
+const REST: usize = 256 * 1024;
+
+fn program() {
+    let counter = <Sim as Platform>::AtomicUsize::new(0);
+    scope::<Sim, _>(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                for _ in 0..3_000 {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                <Sim as Platform>::Parker::park_until(Instant::from_nanos(50));
+            });
+        }
+    });
+}
+
+/// A file with several chunks of decisions and of events.
+fn sample() -> &'static (Recording, Vec<u8>) {
+    static SAMPLE: OnceLock<(Recording, Vec<u8>)> = OnceLock::new();
+    SAMPLE.get_or_init(|| {
+        let record = Record { from_step: 7_000, ..Record::level(Level::Operations) };
+        let simulation = Simulation::new().seed(3).record(record);
+        let report = simulation.run(program);
+        report.unwrap();
+        let recording = simulation.recording("tests/program", &report);
+        let bytes = trace::encode(&recording).expect("it fits");
+        (recording, bytes)
+    })
+}
+
+/// Reads by all ways there are.
+fn read(bytes: &[u8]) -> Result<Recording, Error> {
+    let mut reader = Reader::new(std::io::Cursor::new(bytes))?;
+    for place in reader.places().to_vec() {
+        if place.kind == ChunkKind::Events {
+            // A damaged chunk is an error, and nothing else.
+            let _: Result<Vec<_>, _> = reader.events_of(&place);
+        }
+    }
+    let recording = reader.recording()?;
+    let _: usize = recording.events.iter().map(|event| event.to_string().len()).sum();
+    Ok(recording)
+}
+
+/// What is read of a damaged file is what was written, up to where the loss says that it ends.
+fn check(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let (whole, _) = sample();
+    let (result, most) = most(|| read(bytes));
+    let bound = bytes.len() * MULTIPLE + REST;
+    prop_assert!(most <= bound, "{most} bytes for {} bytes of file", bytes.len());
+    match result {
+        Err(error) => prop_assert!(!error.to_string().is_empty()),
+        Ok(found) => {
+            let count = found.trace.decisions.len();
+            prop_assert_eq!(&found.trace.decisions[..], &whole.trace.decisions[..count]);
+            if let Some(loss) = &found.loss {
+                prop_assert!(loss.decisions_read == count as u64 && !loss.to_string().is_empty());
+            } else {
+                prop_assert_eq!(&found, whole);
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn any_cut_leaves_a_prefix(at in any::<prop::sample::Index>()) {
+        let (_, bytes) = sample();
+        check(&bytes[..at.index(bytes.len())])?;
+    }
+
+    #[test]
+    fn any_change_is_noticed(
+        changes in vec((any::<prop::sample::Index>(), 1..=255_u8), 1..4),
+        cut in prop::option::weighted(0.3, any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = sample().1.clone();
+        for (at, change) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] ^= change;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        // Two changes may undo each other.
+        if bytes != sample().1 {
+            check(&bytes)?;
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..2_000), begins in any::<bool>()) {
+        let mut file = if begins { sample().1[..12].to_vec() } else { Vec::new() };
+        file.extend(&bytes);
+        let (result, most) = most(|| read(&file));
+        prop_assert!(most <= file.len() * MULTIPLE + REST, "{most} bytes");
+        prop_assert!(result.is_err(), "the chance of a good checksum is nil");
+    }
+
+    /// Chunks with good checksums and any contents: what a checksum does not catch.
+    #[test]
+    fn any_contents_are_read_or_refused(
+        kind in 1..=6_u8,
+        contents in vec(any::<u8>(), 1..400),
+        count in any::<u8>(),
+    ) {
+        let mut payload = vec![0, count & 0x7f];
+        payload.extend(&contents);
+        let (_, whole) = sample();
+        let header = u32::from_le_bytes([whole[13], whole[14], whole[15], whole[16]]) as usize;
+        let mut file = whole[..12 + 9 + header].to_vec();
+        file.push(kind);
+        let length = (payload.len() as u32).to_le_bytes();
+        file.extend(length);
+        let crc = crc32c::crc32c(&[&[kind][..], &length, &payload].concat());
+        file.extend(crc.to_le_bytes());
+        file.extend(&payload);
+        let (result, most) = most(|| read(&file));
+        prop_assert!(most <= file.len() * MULTIPLE + REST, "{most} bytes");
+        let found = result.expect("its header is whole");
+        prop_assert!(found.loss.is_some() || found.ending.is_some());
+    }
+}
+
+#[test]
+fn a_file_is_read_as_it_was_written() {
+    let (recording, bytes) = sample();
+    assert!(recording.trace.decisions.len() > 8_192 && recording.events.count() > 1_000);
+    assert_eq!(read(bytes).expect("whole"), *recording);
+    let reader = Reader::new(std::io::Cursor::new(bytes)).expect("whole");
+    assert!(reader.is_indexed());
+    // Without its end it is read one chunk after the other, and all is there.
+    let found = read(&bytes[..bytes.len() - 16]).expect("its header is whole");
+    assert_eq!(found.trace, recording.trace);
+    let loss = found.loss.expect("the end is missing");
+    assert!(loss.only_events, "{loss}");
+}
+
+#[test]
+fn damage_in_the_middle_costs_what_comes_after_and_is_said() {
+    let (recording, bytes) = sample();
+    let reader = Reader::new(std::io::Cursor::new(bytes)).expect("whole");
+    let of = |kind| reader.places().iter().filter(move |place| place.kind == kind).copied();
+    let second = of(ChunkKind::Decisions).nth(1).expect("several chunks");
+    let mut damaged = bytes.clone();
+    damaged[second.offset as usize + 20] ^= 1;
+    let found = read(&damaged).expect("its header is whole");
+    assert_eq!(found.trace.decisions.len() as u64, second.first);
+    let loss = found.loss.expect("it says so");
+    assert_eq!((loss.offset, loss.decisions_read), (second.offset, second.first));
+    assert_eq!(loss.decisions_recorded, Some(recording.trace.decisions.len() as u64), "{loss}");
+    // An event that is damaged costs no decision.
+    let event = of(ChunkKind::Events).next().expect("some");
+    let mut damaged = bytes.clone();
+    damaged[event.offset as usize + 20] ^= 1;
+    let found = read(&damaged).expect("its header is whole");
+    assert_eq!(found.trace, recording.trace);
+    let loss = found.loss.expect("it says so");
+    assert!(loss.only_events && found.events.count() < recording.events.count(), "{loss}");
+}
+
+#[test]
+fn other_files_and_versions_are_refused_in_words() {
+    let (_, bytes) = sample();
+    assert!(matches!(trace::decode(b"#!/bin/sh\necho no trace\n"), Err(Error::NoTrace)));
+    assert!(matches!(trace::decode(b""), Err(Error::NoTrace)));
+    assert!(matches!(trace::decode(&bytes[..9]), Err(Error::NoHeader { .. })));
+    let mut later = bytes.clone();
+    later[8] = 2;
+    match trace::decode(&later) {
+        Err(error @ Error::VersionMismatch { expected: 1, found: 2 }) => {
+            let text = error.to_string();
+            assert!(text.contains("version 2") && text.contains("record it again"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut headless = bytes.clone();
+    headless[30] ^= 1;
+    assert!(matches!(trace::decode(&headless), Err(Error::NoHeader { .. })));
+}
+
+#[test]
+fn what_a_reader_does_not_know_it_passes_over() {
+    let (recording, _) = sample();
+    let mut writer = trace::Writer::new(Vec::new(), &recording.header).expect("memory");
+    writer.other(0x90, b"of a time to come").expect("memory");
+    writer.decisions(&recording.trace).expect("memory");
+    assert!(writer.other(6, b"x").is_err() && writer.other(0x90, b"").is_err());
+    writer.events(&recording.events).expect("memory");
+    let bytes = writer.finish(recording.ending.as_ref().expect("there")).expect("memory");
+    assert_eq!(read(&bytes).expect("whole"), *recording);
+    // An index that lies about the places is not believed.
+    let cut = read(&bytes[..bytes.len() - 1]).expect("its header is whole");
+    assert_eq!(cut.trace, recording.trace);
+}
+
+#[test]
+fn two_bytes_for_a_decision_are_enough() {
+    let (recording, bytes) = sample();
+    let reader = Reader::new(std::io::Cursor::new(bytes)).expect("whole");
+    let chunks = reader.places().iter().filter(|place| place.kind == ChunkKind::Decisions);
+    let bytes: u64 = chunks.map(|place| u64::from(place.length) + 9).sum();
+    let each = bytes as f64 / recording.trace.decisions.len() as f64;
+    assert!(each <= 2.0, "{each}");
+}
