@@ -44,7 +44,9 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use raddle_platform::suspend::{self, Interrupted, Limits};
-use raddle_platform::{Atomic, Clock, Instant, Native, Ordering, Platform};
+use raddle_platform::{
+    Atomic, Clock, Event, Instant, Native, Object, ObjectKind, Ordering, Platform,
+};
 
 use crate::Cancelled;
 use crate::block::Wait as _;
@@ -379,6 +381,9 @@ impl<'a, P: Platform> Waiting<'a, P> {
             // The key may still differ (a waker's clone need not look like it): the verdict alone
             // says whether to go on.
             if self.acquire.node.verdict() < WOKEN {
+                let number = self.condvar.word.number();
+                let object = Object { kind: ObjectKind::Condvar, number };
+                P::event(&Event::WaitsFor { object });
                 return Poll::Pending;
             }
             self.stage = Stage::Notified;

@@ -43,7 +43,9 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use raddle_platform::suspend::{Interrupted, Limits};
-use raddle_platform::{Atomic, AtomicInt, Clock, Instant, Native, Ordering, Platform, RaceCell};
+use raddle_platform::{
+    Atomic, AtomicInt, Clock, Instant, Native, Object, ObjectKind, Ordering, Platform, RaceCell,
+};
 
 use crate::Cancelled;
 use crate::block::{Wait as _, block};
@@ -265,6 +267,10 @@ impl<P: Platform> Granter<P> for WaitGroup<P> {
     }
 
     fn take_back(&self, _want: usize) {}
+
+    fn object(&self) -> Object {
+        Object { kind: ObjectKind::WaitGroup, number: self.word.number() }
+    }
 }
 
 impl<P: Platform> fmt::Debug for WaitGroup<P> {

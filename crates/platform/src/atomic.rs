@@ -51,6 +51,12 @@ pub trait Atomic<V: Copy>: Send + Sync + Sized {
         success: Ordering,
         failure: Ordering,
     ) -> Result<V, V>;
+    /// The variable's number, by which reports name what it is a part of: in worlds that number
+    /// what they make, in the order of making. 0 in others.
+    #[inline]
+    fn number(&self) -> u64 {
+        0
+    }
     /// Unsynchronised access through an exclusive borrow. (A closure, because a model checker has
     /// no reference to give.)
     #[track_caller]

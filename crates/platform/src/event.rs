@@ -14,6 +14,62 @@ pub enum Choice {
     Placement,
 }
 
+/// What tasks and threads have, and wait for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Object {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Which one: the [number](crate::Atomic::number) of its first word, or a task's id.
+    pub number: u64,
+}
+
+impl core::fmt::Display for Object {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{}#{}", self.kind.name(), self.number)
+    }
+}
+
+impl core::fmt::Debug for Object {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+/// The kinds of [`Object`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ObjectKind {
+    /// A mutex, which has one owner.
+    Mutex,
+    /// A read-write lock, which has one owner or several.
+    RwLock,
+    /// A condition variable.
+    Condvar,
+    /// A semaphore: anybody may release it.
+    Semaphore,
+    /// A wait group: anybody may be done.
+    WaitGroup,
+    /// The end of a task.
+    Task,
+    /// A scope, whose end waits for its tasks.
+    Scope,
+}
+
+impl ObjectKind {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::RwLock => "rwlock",
+            Self::Condvar => "condvar",
+            Self::Semaphore => "semaphore",
+            Self::WaitGroup => "wait-group",
+            Self::Task => "task",
+            Self::Scope => "scope",
+        }
+    }
+}
+
 /// What happened. Tasks, workers and objects are named by creation ids, never by addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,6 +112,51 @@ pub enum Event<'a> {
     Cancelled {
         /// The task's id.
         task: u64,
+    },
+    /// The running task or thread cannot have `object` now, and will sleep for it. Told again by
+    /// each poll that finds it so.
+    WaitsFor {
+        /// What it waits for.
+        object: Object,
+    },
+    /// The running task or thread has `object` from now on.
+    Acquired {
+        /// What it has.
+        object: Object,
+        /// Whether others may have it at the same time.
+        shared: bool,
+    },
+    /// `object` is given back.
+    Released {
+        /// What was had.
+        object: Object,
+    },
+    /// A timer was set.
+    TimerSet {
+        /// When it fires.
+        deadline: crate::Instant,
+    },
+    /// A timer was taken back: it has fired before, or never will.
+    TimerCleared,
+    /// A worker woke those whose time had come.
+    TimersFired {
+        /// How many.
+        count: usize,
+    },
+    /// A scope began.
+    ScopeOpened {
+        /// The scope.
+        scope: Object,
+    },
+    /// All of a scope's tasks have ended, and so does it.
+    ScopeClosed {
+        /// The scope.
+        scope: Object,
+    },
+    /// A scope's tasks were cancelled.
+    ScopeCancelled {
+        /// The scope.
+        scope: Object,
     },
     /// A thief moved tasks.
     Stolen {

@@ -10,7 +10,7 @@ use core::task::{Context, Poll};
 
 use raddle_ownership::Arc;
 use raddle_parking_lot::{Cancelled, WaitGroup};
-use raddle_platform::{Native, Platform};
+use raddle_platform::{Event, Native, Object, ObjectKind, Platform};
 
 use crate::cancel::CancellationToken;
 use crate::handle::with_current;
@@ -55,14 +55,16 @@ where
         scope: PhantomData,
         env: PhantomData,
     };
+    P::event(&Event::ScopeOpened { scope: scope.object() });
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| f(&scope)));
     if result.is_err() {
-        scope.token.cancel();
+        scope.cancel();
     }
     if let Err(Cancelled) = scope.tasks.wait_cancellable() {
-        scope.token.cancel();
+        scope.cancel();
         scope.tasks.wait();
     }
+    P::event(&Event::ScopeClosed { scope: scope.object() });
     let panic = scope.panic.lock().take();
     match (result, panic) {
         (Err(payload), _) | (Ok(_), Some(payload)) => std::panic::resume_unwind(payload),
@@ -170,7 +172,13 @@ impl<'scope, P: Platform> Scope<'scope, '_, P> {
 
     /// Cancels all tasks of the scope, those to come included.
     pub fn cancel(&self) {
+        P::event(&Event::ScopeCancelled { scope: self.object() });
         self.token.cancel();
+    }
+
+    /// What events call this scope.
+    fn object(&self) -> Object {
+        Object { kind: ObjectKind::Scope, number: self.panic.number() }
     }
 }
 

@@ -39,6 +39,11 @@ impl<T, P: Platform> Spinlock<T, P> {
         Self { locked: P::AtomicBool::new(false), value: RaceCell::new_in(value) }
     }
 
+    /// The number by which reports name what the lock is a part of.
+    pub(crate) fn number(&self) -> u64 {
+        self.locked.number()
+    }
+
     #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T, P> {
         // ORDERING: pairs with the releasing swap in the guard's drop.

@@ -215,6 +215,10 @@ macro_rules! sim_atomic {
             fn new(value: $value) -> Self {
                 Self { variable: Variable::new(value.pack()), value: PhantomData }
             }
+            fn number(&self) -> u64 {
+                let at = self.variable.0;
+                u64::from(with(|world| world.memory.number(at)))
+            }
             #[inline]
             fn load(&self, order: Ordering) -> $value {
                 Word::unpack(self.variable.load(order))

@@ -27,6 +27,7 @@ mod threads;
 mod time;
 pub mod trace;
 mod vector;
+mod waits;
 mod watchdog;
 mod world;
 

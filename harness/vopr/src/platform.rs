@@ -10,6 +10,7 @@ use crate::decisions::Kind;
 use crate::history::{Effect, Name, On, Operation};
 use crate::memory::Memory;
 use crate::trace::{self, Running};
+use crate::waits::Actor;
 use crate::world::{Class, Failed, enter, operate, stop, with};
 use crate::{atomics, driver, entropy, parker, race, threads, time};
 
@@ -91,6 +92,8 @@ impl Platform for Sim {
                 world.running.resize(current + 1, Running::default());
             }
             world.running[current] = trace::running(event, world.running[current]);
+            let task = world.running[current].task.map(Actor::Task);
+            world.waits.told(task.unwrap_or(Actor::Thread(world.current)), event, site);
             world.tap.is_some()
         });
         if listens {

@@ -35,6 +35,7 @@ impl World {
             self.parked_hash ^= element(thread);
             self.timed -= u32::from(deadline.is_some());
             self.tokens[token as usize].waiter = None;
+            self.waits.resumed(thread);
         }
         insert(&mut self.runnable, thread);
         self.runnable_hash ^= element(thread);
@@ -169,6 +170,7 @@ impl World {
                 message += &format!("\n  thread {number} ({name}) is in {operation} at {site}");
             }
         }
+        message += &self.waits.describe();
         self.fail(kind, message)
     }
 

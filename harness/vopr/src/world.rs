@@ -31,6 +31,7 @@ use crate::simulation::{Granularity, Limits};
 use crate::strategy::{Misfit, Policy};
 use crate::trace::{Running, Tap};
 use crate::vector::{Clock, View};
+use crate::waits::Waits;
 use crate::watchdog::Watch;
 
 pub(crate) type Fiber = Coroutine<(), (), (), DefaultStack>;
@@ -144,6 +145,7 @@ pub(crate) struct World {
     pub(crate) tap: Option<Box<Tap>>,
     /// What runs on each thread, as far as it has told.
     pub(crate) running: Vec<Running>,
+    pub(crate) waits: Waits,
 
     pub(crate) threads: Vec<Thread>,
     pub(crate) live: u32,
@@ -329,6 +331,7 @@ impl World {
             divergence: None,
             tap,
             running: Vec::new(),
+            waits: Waits::default(),
             threads: Vec::new(),
             live: 0,
             current: 0,

@@ -3,7 +3,7 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use raddle_platform::Platform;
+use raddle_platform::{Event, Platform};
 
 use super::raw::{RawMutex, STARVING, WAKING};
 use crate::block::Wait;
@@ -181,7 +181,12 @@ impl<'a, P: Platform> Acquire<'a, P> {
 impl<P: Platform> Wait for Acquire<'_, P> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>, patient: bool) -> Poll<()> {
         // SAFETY: the node is not moved.
-        unsafe { self.get_unchecked_mut() }.poll_acquire(context, patient)
+        let this = unsafe { self.get_unchecked_mut() };
+        let poll = this.poll_acquire(context, patient);
+        if poll.is_pending() {
+            P::event(&Event::WaitsFor { object: this.mutex.object() });
+        }
+        poll
     }
 
     fn give_up(self: Pin<&mut Self>) -> bool {

@@ -34,6 +34,7 @@ impl<'a, T: ?Sized, P: Platform> MutexGuard<'a, T, P> {
     /// The caller has locked `mutex`, and leaves the unlocking to the guard.
     #[inline]
     pub(crate) unsafe fn new(mutex: &'a ParkingMutex<T, P>) -> Self {
+        mutex.raw.tell_acquired();
         let (_, open) = mutex.value.open_mut();
         Self { mutex, open: ManuallyDrop::new(open), value: PhantomData }
     }
@@ -43,6 +44,7 @@ impl<'a, T: ?Sized, P: Platform> MutexGuard<'a, T, P> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: the token is not used again, as `this` is not dropped.
         unsafe { ManuallyDrop::drop(&mut this.open) };
+        this.mutex.raw.tell_released();
         this.mutex
     }
 
@@ -120,6 +122,7 @@ impl<'g, 'a, T: ?Sized, P: Platform> Relock<'g, 'a, T, P> {
     pub(crate) fn unlock(guard: &'g mut MutexGuard<'a, T, P>) -> Self {
         // SAFETY: the token is replaced by `reopen` before anybody uses it again.
         unsafe { ManuallyDrop::drop(&mut guard.open) };
+        guard.mutex.raw.tell_released();
         guard.mutex.raw.unlock();
         Self(guard)
     }
@@ -127,6 +130,7 @@ impl<'g, 'a, T: ?Sized, P: Platform> Relock<'g, 'a, T, P> {
     fn unlock_fair(guard: &'g mut MutexGuard<'a, T, P>) -> Self {
         // SAFETY: the token is replaced by `reopen` before anybody uses it again.
         unsafe { ManuallyDrop::drop(&mut guard.open) };
+        guard.mutex.raw.tell_released();
         guard.mutex.raw.unlock_fair();
         Self(guard)
     }
@@ -141,6 +145,7 @@ impl<'g, 'a, T: ?Sized, P: Platform> Relock<'g, 'a, T, P> {
     /// # Safety
     /// The mutex is locked on behalf of the guard, whose access is closed.
     unsafe fn reopen(&mut self) {
+        self.0.mutex.raw.tell_acquired();
         let (_, open) = self.0.mutex.value.open_mut();
         self.0.open = ManuallyDrop::new(open);
     }
@@ -182,6 +187,7 @@ impl<T: ?Sized, P: Platform> Drop for MutexGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.mutex.raw.tell_released();
         self.mutex.raw.unlock();
     }
 }
@@ -235,6 +241,7 @@ impl<'a, T: ?Sized, P: Platform> MappedMutexGuard<'a, T, P> {
         let mut this = ManuallyDrop::new(this);
         // SAFETY: `this` is not dropped, and the token not used again.
         unsafe { ManuallyDrop::drop(&mut this.open) };
+        this.raw.tell_released();
         this.raw.unlock_fair();
     }
 }
@@ -261,6 +268,7 @@ impl<T: ?Sized, P: Platform> Drop for MappedMutexGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.raw.tell_released();
         self.raw.unlock();
     }
 }

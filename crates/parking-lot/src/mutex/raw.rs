@@ -60,7 +60,7 @@
 //!   reach the waiter through it (`mutex/handover_under_barging`).
 
 use raddle_platform::suspend::{Interrupted, Limits};
-use raddle_platform::{Atomic, Ordering, Platform};
+use raddle_platform::{Atomic, Event, Object, ObjectKind, Ordering, Platform};
 
 use super::acquire::Acquire;
 use crate::block::block;
@@ -88,6 +88,24 @@ impl<P: Platform> RawMutex<P> {
     #[track_caller]
     pub(super) fn new_in() -> Self {
         Self { word: P::AtomicUsize::new(0) }
+    }
+
+    /// What events call this mutex.
+    #[inline]
+    pub(super) fn object(&self) -> Object {
+        Object { kind: ObjectKind::Mutex, number: self.word.number() }
+    }
+
+    /// Tells that the caller has the mutex.
+    #[inline]
+    pub(super) fn tell_acquired(&self) {
+        P::event(&Event::Acquired { object: self.object(), shared: false });
+    }
+
+    /// Tells that the caller is about to unlock.
+    #[inline]
+    pub(super) fn tell_released(&self) {
+        P::event(&Event::Released { object: self.object() });
     }
 
     #[inline]

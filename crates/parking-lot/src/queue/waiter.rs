@@ -3,7 +3,7 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use raddle_platform::Platform;
+use raddle_platform::{Event, Object, Platform};
 
 use super::{Chain, GRANTED, List, Node, WAITING, WakerKey};
 use crate::block::Wait;
@@ -23,6 +23,8 @@ pub(crate) trait Granter<P: Platform> {
     unsafe fn settle(&self, list: List<P>) -> Chain<P>;
     /// Takes back what a waiter was given that is no more.
     fn take_back(&self, want: usize);
+    /// What events call it.
+    fn object(&self) -> Object;
 }
 
 /// A waiter for `granter`.
@@ -114,7 +116,12 @@ impl<'a, P: Platform, G: Granter<P>> Waiter<'a, P, G> {
 impl<P: Platform, G: Granter<P>> Wait for Waiter<'_, P, G> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>, _patient: bool) -> Poll<()> {
         // SAFETY: the node is not moved.
-        unsafe { self.get_unchecked_mut() }.poll_granted(context)
+        let this = unsafe { self.get_unchecked_mut() };
+        let poll = this.poll_granted(context);
+        if poll.is_pending() {
+            P::event(&Event::WaitsFor { object: this.granter.object() });
+        }
+        poll
     }
 
     fn give_up(self: Pin<&mut Self>) -> bool {

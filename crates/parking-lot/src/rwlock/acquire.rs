@@ -6,7 +6,7 @@
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use raddle_platform::Platform;
+use raddle_platform::{Event, Platform};
 
 use super::raw::{Mode, RawRwLock, STARVING, UPGRADABLE, WAKING, WRITER};
 use crate::block::Wait;
@@ -249,7 +249,12 @@ impl<'a, P: Platform> Acquire<'a, P> {
 impl<P: Platform> Wait for Acquire<'_, P> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>, patient: bool) -> Poll<()> {
         // SAFETY: the node is not moved.
-        unsafe { self.get_unchecked_mut() }.poll_acquire(context, patient)
+        let this = unsafe { self.get_unchecked_mut() };
+        let poll = this.poll_acquire(context, patient);
+        if poll.is_pending() {
+            P::event(&Event::WaitsFor { object: this.lock.object() });
+        }
+        poll
     }
 
     fn give_up(self: Pin<&mut Self>) -> bool {
@@ -309,7 +314,12 @@ impl<'a, P: Platform> Upgrade<'a, P> {
 impl<P: Platform> Wait for Upgrade<'_, P> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>, patient: bool) -> Poll<()> {
         // SAFETY: the node is not moved.
-        unsafe { self.get_unchecked_mut() }.poll_upgrade(context, patient)
+        let this = unsafe { self.get_unchecked_mut() };
+        let poll = this.poll_upgrade(context, patient);
+        if poll.is_pending() {
+            P::event(&Event::WaitsFor { object: this.drain.lock.object() });
+        }
+        poll
     }
 
     fn give_up(self: Pin<&mut Self>) -> bool {

@@ -65,6 +65,7 @@ impl<'a, T: ?Sized, P: Platform> RwLockReadGuard<'a, T, P> {
     /// The caller has locked for reading, and leaves the unlocking to the guard.
     #[inline]
     pub(super) unsafe fn new(lock: &'a ParkingRwLock<T, P>) -> Self {
+        lock.raw.tell_acquired(true);
         let (_, open) = lock.value.open();
         Self { lock, open: ManuallyDrop::new(open), value: PhantomData }
     }
@@ -107,6 +108,7 @@ impl<'a, T: ?Sized, P: Platform> RwLockWriteGuard<'a, T, P> {
     /// The caller has locked for writing, and leaves the unlocking to the guard.
     #[inline]
     pub(super) unsafe fn new(lock: &'a ParkingRwLock<T, P>) -> Self {
+        lock.raw.tell_acquired(false);
         let (_, open) = lock.value.open_mut();
         Self { lock, open: ManuallyDrop::new(open), value: PhantomData }
     }
@@ -116,6 +118,7 @@ impl<'a, T: ?Sized, P: Platform> RwLockWriteGuard<'a, T, P> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: the token is not used again, as `this` is not dropped.
         unsafe { ManuallyDrop::drop(&mut this.open) };
+        this.lock.raw.tell_released();
         this.lock
     }
 
@@ -178,6 +181,7 @@ impl<'a, T: ?Sized, P: Platform> RwLockUpgradableReadGuard<'a, T, P> {
     /// The caller has locked for upgradable reading, and leaves the unlocking to the guard.
     #[inline]
     pub(super) unsafe fn new(lock: &'a ParkingRwLock<T, P>) -> Self {
+        lock.raw.tell_acquired(true);
         let (_, open) = lock.value.open();
         Self { lock, open: ManuallyDrop::new(open), value: PhantomData }
     }
@@ -187,6 +191,7 @@ impl<'a, T: ?Sized, P: Platform> RwLockUpgradableReadGuard<'a, T, P> {
         let mut this = ManuallyDrop::new(self);
         // SAFETY: the token is not used again, as `this` is not dropped.
         unsafe { ManuallyDrop::drop(&mut this.open) };
+        this.lock.raw.tell_released();
         this.lock
     }
 
@@ -286,6 +291,7 @@ impl<T: ?Sized, P: Platform> Drop for RwLockReadGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.lock.raw.tell_released();
         self.lock.raw.unlock_read();
     }
 }
@@ -295,6 +301,7 @@ impl<T: ?Sized, P: Platform> Drop for RwLockWriteGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.lock.raw.tell_released();
         self.lock.raw.unlock_write();
     }
 }
@@ -304,6 +311,7 @@ impl<T: ?Sized, P: Platform> Drop for RwLockUpgradableReadGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.lock.raw.tell_released();
         self.lock.raw.unlock_upgradable();
     }
 }

@@ -116,6 +116,7 @@ impl<T: ?Sized, P: Platform> Drop for MappedRwLockReadGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.raw.tell_released();
         self.raw.unlock_read();
     }
 }
@@ -125,6 +126,7 @@ impl<T: ?Sized, P: Platform> Drop for MappedRwLockWriteGuard<'_, T, P> {
     fn drop(&mut self) {
         // SAFETY: the guard goes; the token is not used again. The access ends before the unlock.
         unsafe { ManuallyDrop::drop(&mut self.open) };
+        self.raw.tell_released();
         self.raw.unlock_write();
     }
 }

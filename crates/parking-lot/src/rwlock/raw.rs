@@ -63,7 +63,7 @@
 
 use core::ptr;
 
-use raddle_platform::{Atomic, AtomicInt, Ordering, Platform, RaceCell};
+use raddle_platform::{Atomic, AtomicInt, Event, Object, ObjectKind, Ordering, Platform, RaceCell};
 
 use crate::patience::Backoff;
 use crate::queue::{Chain, GRANTED, List, Node, WOKEN, grant_one, lock_bit, try_lock_bit};
@@ -141,6 +141,24 @@ impl<P: Platform> RawRwLock<P> {
             list: RaceCell::new_in(List::EMPTY),
             drainer: RaceCell::new_in(Drainer(ptr::null())),
         }
+    }
+
+    /// What events call this lock.
+    #[inline]
+    pub(super) fn object(&self) -> Object {
+        Object { kind: ObjectKind::RwLock, number: self.word.number() }
+    }
+
+    /// Tells that the caller has the lock, alone or with others.
+    #[inline]
+    pub(super) fn tell_acquired(&self, shared: bool) {
+        P::event(&Event::Acquired { object: self.object(), shared });
+    }
+
+    /// Tells that the caller is about to unlock.
+    #[inline]
+    pub(super) fn tell_released(&self) {
+        P::event(&Event::Released { object: self.object() });
     }
 
     /// The word as it is now, for a look from outside.

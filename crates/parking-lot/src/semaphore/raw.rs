@@ -42,7 +42,7 @@
 //! - QLOCK as in the mutex: `semaphore/two_waiters` reports a data race on the nodes.
 
 use raddle_platform::suspend::{Interrupted, Limits};
-use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
+use raddle_platform::{Atomic, Object, ObjectKind, Ordering, Platform, RaceCell};
 
 use crate::block::block;
 use crate::patience::{Backoff, yield_until};
@@ -248,5 +248,9 @@ impl<P: Platform> Granter<P> for RawSemaphore<P> {
 
     fn take_back(&self, count: usize) {
         self.release(count);
+    }
+
+    fn object(&self) -> Object {
+        Object { kind: ObjectKind::Semaphore, number: self.word.number() }
     }
 }

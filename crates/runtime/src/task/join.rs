@@ -6,7 +6,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use raddle_platform::suspend::{self, Interrupted, Limits};
-use raddle_platform::{Native, Platform};
+use raddle_platform::{Event, Native, Object, ObjectKind, Platform};
 
 use super::header::TaskRef;
 use super::output::JoinError;
@@ -77,6 +77,8 @@ impl<T, P: Platform> JoinHandle<T, P> {
             let before = unsafe { header.join_waker.with_mut(|place| place.replace(waker)) };
             drop(before);
             if header.state.register_join() {
+                let object = Object { kind: ObjectKind::Task, number: header.id };
+                P::event(&Event::WaitsFor { object });
                 return Poll::Pending;
             }
         }

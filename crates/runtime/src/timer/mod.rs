@@ -12,7 +12,7 @@ use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::Waker;
 
-use raddle_platform::{Atomic, Clock, Instant, Ordering, Platform};
+use raddle_platform::{Atomic, Clock, Event, Instant, Ordering, Platform};
 
 pub use sleep::{
     Elapsed, Sleep, Timeout, sleep, sleep_async, sleep_until, sleep_until_async, timeout,
@@ -56,6 +56,9 @@ impl<P: Platform> Timers<P> {
         wheel.advance(P::Clock::now(), &mut |waker| due.push(waker));
         self.publish(&wheel);
         drop(wheel);
+        if !due.is_empty() {
+            P::event(&Event::TimersFired { count: due.len() });
+        }
         due.into_iter().for_each(Waker::wake);
     }
 
@@ -67,6 +70,7 @@ impl<P: Platform> Timers<P> {
         let mut wheel = self.wheel.lock();
         // SAFETY: by the caller's promise.
         let earliest = unsafe { wheel.insert(entry, deadline, waker) };
+        P::event(&Event::TimerSet { deadline });
         if earliest {
             self.publish(&wheel);
         }
@@ -82,6 +86,7 @@ impl<P: Platform> Timers<P> {
         // SAFETY: by the caller's promise. A `next` that is too early now costs one idle look.
         let waker = unsafe { wheel.remove(entry) };
         drop(wheel);
+        P::event(&Event::TimerCleared);
         // Outside the lock: dropping a waker may run anybody's code.
         drop(waker);
     }
