@@ -48,7 +48,7 @@ kinds! {
     /// A connection is reset, and what was in flight is lost.
     Reset = "reset", 256;
     /// A connection is dead, and neither end is told.
-    HalfOpen = "half-open", 64;
+    HalfOpen = "half-open", 256;
     /// A receive gives fewer bytes than there are.
     ShortRead = "short read", 8192;
     /// A send takes fewer bytes than there is room for.
@@ -64,7 +64,7 @@ kinds! {
     /// A driver's wait returns with nothing.
     EmptyWait = "empty wait", 2048;
     /// A thread does not run for a stretch of time.
-    Pause = "pause", 16;
+    Pause = "pause", 32;
     /// The wall clock jumps, forward or back; the monotonic one jumps forward, as when a machine
     /// was suspended.
     ClockJump = "clock jump", 1024;
@@ -293,10 +293,15 @@ pub(crate) struct Plan {
     pub(crate) fired: Fired,
     /// When the faults ended: the step, and the virtual time.
     pub(crate) calm: Option<(u64, u64)>,
+    /// The step at which time advanced last.
+    pub(crate) time_came: u64,
     /// Nanoseconds between the wall clock and what it should be, and its drift in a million.
     wall_offset: i64,
     drift: i64,
 }
+
+/// When the faults have ended, threads that can run have so many steps until time advances.
+const HASTE: u64 = 2000;
 
 /// How far the wall clock jumps, in seconds.
 const JUMPS: [i64; 6] = [-3600, -60, -1, 1, 60, 3600];
@@ -319,6 +324,7 @@ impl Plan {
             liveness: faults.liveness,
             fired: Fired::default(),
             calm: None,
+            time_came: 0,
             wall_offset: 0,
             drift: if rates[FaultKind::ClockSkew as usize] > 0 { drift } else { 0 },
         }
@@ -420,6 +426,8 @@ impl World {
         }
         self.plan.rates = [0; KINDS];
         self.plan.calm = Some((self.steps, self.now));
+        self.spurious_wakes = false;
+        self.plan.time_came = self.steps;
         self.net.heal();
         let paused = |thread: &u32| self.threads[*thread as usize].state == State::Paused;
         let paused: Vec<_> = (0..self.threads.len() as u32).filter(paused).collect();
@@ -429,6 +437,12 @@ impl World {
         self.stop_at = self.limits.steps;
         let end = Duration::from_nanos(self.now).saturating_add(virtual_time);
         self.limits.virtual_time = self.limits.virtual_time.min(end);
+    }
+
+    /// Whether time advances when the faults have ended: that it does while somebody can run is as
+    /// if a machine were overloaded, and no timeout would be long enough.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.runnable.is_empty() || self.steps > self.plan.time_came + HASTE
     }
 
     /// A step that is not passed without looking: the end of the faults, or of the execution.
@@ -453,7 +467,8 @@ impl World {
 }
 
 /// Ends the faults of the simulation that the caller is in: what is cut heals, what is paused goes
-/// on; what was lost stays lost. From now the program must end within the bounds of
+/// on; what was lost stays lost. Nothing is spurious any more, and time advances only when nobody
+/// can run, or somebody has run for long. From now the program must end within the bounds of
 /// [`Faults::liveness`], or fails as a livelock.
 ///
 /// # Panics

@@ -116,10 +116,10 @@ impl World {
         self.note(self.current, Operation::plain(name), Effect::Value(value), site);
     }
 
-    /// Whether anybody waits for a deadline, or anything comes at its time.
+    /// Whether time can advance: somebody waits for a deadline, or something comes at its time.
     #[inline]
     pub(crate) fn time_can_come(&self) -> bool {
-        self.timed > 0 || !self.agenda.is_empty()
+        (self.timed > 0 || !self.agenda.is_empty()) && (self.plan.calm.is_none() || self.is_idle())
     }
 
     /// The next deadline comes, or what the agenda has next.
@@ -136,6 +136,7 @@ impl World {
     /// It is `time`, unless it is later already.
     pub(crate) fn come_to(&mut self, time: u64) -> Result<(), Failed> {
         self.now = self.now.max(time);
+        self.plan.time_came = self.steps;
         if self.now > self.limits.virtual_ns() {
             let end = format!("before the virtual time {:?}", self.limits.virtual_time);
             return Err(self.livelock(end));

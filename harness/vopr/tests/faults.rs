@@ -1,0 +1,416 @@
+//! Programs on the production runtime while the network, the kernel and the clocks are at fault.
+
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use raddle_parking_lot::ParkingMutex;
+use raddle_platform::{Clock, Parker, Platform, Rng};
+use raddle_runtime::net::{TcpListener, TcpStream};
+use raddle_runtime::{Runtime, runtime, scope, sleep, spawn};
+use raddle_vopr::seeds::{Purpose, derive};
+use raddle_vopr::{
+    ALWAYS, FailureKind, FaultKind, Faults, Fired, Granularity, Liveness, Report, Sim, Simulation,
+    calm, net,
+};
+
+/// Longer than anything takes that is not cut.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs `main` as a fiber of a runtime of two workers.
+fn on_runtime<P: Platform, T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
+    let runtime: Runtime<P> = runtime::Builder::new_in().workers(2).build().expect("a runtime");
+    let result = runtime.run(main).expect("it does not panic");
+    runtime.shutdown(Duration::from_secs(60)).expect("it ends");
+    result
+}
+
+fn connect<P: Platform>(address: SocketAddr) -> io::Result<TcpStream<P>> {
+    let stream = TcpStream::connect_timeout(address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Accepts connections and serves each in a fiber of its own, until it is cancelled.
+fn listen<P: Platform>(
+    serve: impl Fn(TcpStream<P>) + Clone + Send + 'static,
+) -> (SocketAddr, raddle_runtime::JoinHandle<(), P>) {
+    let listener = TcpListener::<P>::bind((net::address(0), 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = spawn::<P, _, _>(move || {
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    let serve = serve.clone();
+                    drop(spawn::<P, _, _>(move || serve(stream)));
+                }
+                Err(error) if raddle_runtime::is_cancelled_error(&error) => return,
+                Err(_) => {}
+            }
+        }
+    });
+    (address, server)
+}
+
+/// Sends back what it receives.
+fn echo<P: Platform>(mut stream: TcpStream<P>) {
+    // One whose client is gone without a word must not stay for ever.
+    let _ = stream.set_read_timeout(Some(10 * PATIENCE));
+    let mut buffer = [0; 16];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                if stream.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// One connection: what comes back is what was sent, as far as it comes.
+fn converse<P: Platform>(address: SocketAddr, salt: u8) -> io::Result<()> {
+    let stream = connect::<P>(address)?;
+    for round in 0..3_u8 {
+        // As many as there is always room for: who does not read while he writes may wait for ever.
+        let message: Vec<u8> = (0..8).map(|index| index ^ salt ^ (round << 5)).collect();
+        (&stream).write_all(&message)?;
+        let (mut answer, mut length) = ([0; 8], 0);
+        while length < answer.len() {
+            match (&stream).read(&mut answer[length..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(count) => length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            assert_eq!(answer[..length], message[..length], "every byte in its order");
+        }
+    }
+    Ok(())
+}
+
+/// Clients that try again until they have their echo; when the faults end, all have it soon.
+fn echo_program() {
+    on_runtime::<Sim, _>(|| {
+        let (address, server) = listen::<Sim>(echo);
+        scope::<Sim, _, _>(|fibers| {
+            for salt in 0..2 {
+                fibers.spawn(move || (0..2).for_each(|_| drop(converse::<Sim>(address, salt))));
+            }
+        });
+        calm();
+        while converse::<Sim>(address, 7).is_err() {}
+        server.cancel();
+    });
+}
+
+fn simulation() -> Simulation {
+    Simulation::new().granularity(Granularity::Blocking)
+}
+
+const LIVELY: Liveness = Liveness { steps: 200_000, virtual_time: Duration::from_secs(2000) };
+
+/// In a sweep of the swarm each kind strikes, or the sweep says nothing about it.
+#[test]
+fn echo_under_all_faults() {
+    let faults = Faults::all().without(FaultKind::Buggify).swarm().liveness(LIVELY);
+    let mut fired = Fired::default();
+    for seed in 0..400 {
+        let report = simulation().faults(faults.clone()).seed(seed).run(echo_program);
+        report.unwrap();
+        fired = fired.and(report.faults);
+    }
+    assert_eq!(fired.never(&faults), [], "{fired}");
+    // Between atomics, too.
+    let faults = faults.liveness(Liveness { steps: 1_000_000, ..LIVELY });
+    for seed in 0..50 {
+        Simulation::new().faults(faults.clone()).seed(seed).run(echo_program).unwrap();
+    }
+}
+
+#[test]
+fn an_execution_with_faults_is_replayed() {
+    let faults = Faults::all().swarm();
+    for seed in 0..20 {
+        let report = simulation().faults(faults.clone()).seed(seed).run(echo_program);
+        report.unwrap();
+        let simulation = simulation().faults(faults.clone());
+        let again = simulation.replay(report.trace.clone()).run(echo_program);
+        again.unwrap();
+        assert_eq!((again.certificate, again.steps), (report.certificate, report.steps));
+        assert_eq!((again.virtual_time, again.faults), (report.virtual_time, report.faults));
+    }
+}
+
+/// No fault is asked for, and none strikes: nor is there any decision about one.
+#[test]
+fn without_faults_nothing_fails() {
+    for seed in 0..50 {
+        let report = simulation().seed(seed).run(|| {
+            on_runtime::<Sim, _>(|| {
+                // Also an overloaded machine is a fault.
+                calm();
+                let (address, server) = listen::<Sim>(echo);
+                converse::<Sim>(address, 1).expect("no fault");
+                server.cancel();
+            });
+        });
+        report.unwrap();
+        let natural = [FaultKind::Reorder];
+        let struck = FaultKind::ALL.iter().filter(|kind| !natural.contains(kind));
+        assert!(struck.clone().all(|kind| report.faults.of(*kind) == 0), "{}", report.faults);
+        let kinds = report.trace.decisions.iter();
+        assert!(kinds.clone().all(|decision| decision.kind() != raddle_vopr::Kind::Fault));
+    }
+}
+
+/// What one kind alone does to one conversation, where it strikes at every chance.
+fn alone(kind: FaultKind) -> (Report, Option<io::ErrorKind>) {
+    let error = Arc::new(ParkingMutex::new(None));
+    let theirs = Arc::clone(&error);
+    let faults = Faults::none().rate(kind, ALWAYS);
+    let report = simulation().faults(faults).seed(3).run(move || {
+        let theirs = Arc::clone(&theirs);
+        on_runtime::<Sim, _>(move || {
+            let (address, server) = listen::<Sim>(echo);
+            *theirs.lock() = converse::<Sim>(address, 1).err().map(|error| error.kind());
+            calm();
+            server.cancel();
+        });
+    });
+    report.unwrap();
+    assert!(report.faults.of(kind) > 0, "{kind} never struck");
+    let error = error.lock().take();
+    (report, error)
+}
+
+#[test]
+fn each_kind_does_what_it_says() {
+    use io::ErrorKind::{ConnectionReset, TimedOut};
+    // These are only slow, or only strange.
+    let harmless = [FaultKind::ShortRead, FaultKind::ShortWrite, FaultKind::EmptyWait];
+    for kind in harmless {
+        let (report, error) = alone(kind);
+        assert_eq!(error, None, "{kind}");
+        assert!(report.virtual_time < Duration::from_secs(1), "{kind}");
+    }
+    // With every segment so late, a client's patience may end.
+    for kind in [FaultKind::Latency, FaultKind::Retransmission] {
+        let (report, error) = alone(kind);
+        assert!(matches!(error, None | Some(TimedOut)), "{kind}: {error:?}");
+        assert!(report.virtual_time > Duration::from_millis(1), "{kind}");
+    }
+    assert_eq!(alone(FaultKind::Reset).1, Some(ConnectionReset));
+    assert_eq!(alone(FaultKind::HalfOpen).1, Some(TimedOut));
+    // A partition that begins again whenever it has healed.
+    let (report, _) = alone(FaultKind::Partition);
+    assert!(report.virtual_time > Duration::from_millis(200));
+}
+
+#[test]
+fn a_paused_thread_does_not_run_and_then_goes_on() {
+    let faults = Faults::none().rate(FaultKind::Pause, 2048);
+    let mut fired = Fired::default();
+    for seed in 0..50 {
+        let report = simulation().faults(faults.clone()).seed(seed).run(echo_program);
+        report.unwrap();
+        fired = fired.and(report.faults);
+    }
+    assert!(fired.of(FaultKind::Pause) > 50, "{fired}");
+}
+
+#[test]
+fn clocks_are_wrong_only_where_that_is_asked_for() {
+    type C = <Sim as Platform>::Clock;
+    let drift = |faults: &Faults, seed| {
+        let drift = AtomicU64::new(0);
+        let report = simulation().faults(faults.clone()).seed(seed).run(|| {
+            let before = (C::now(), C::wall());
+            for _ in 0..20 {
+                <Sim as Platform>::Parker::park_until(C::now() + Duration::from_millis(50));
+            }
+            let (monotonic, wall) = (C::now() - before.0, C::wall());
+            let passed = wall.as_nanos() as i128 - before.1.as_nanos() as i128;
+            let wrong = (passed - monotonic.as_nanos() as i128).unsigned_abs();
+            drift.store(u64::try_from(wrong).unwrap_or(u64::MAX), Relaxed);
+        });
+        report.unwrap();
+        drift.load(Relaxed)
+    };
+    assert!((0..20).all(|seed| drift(&Faults::all(), seed) == 0));
+    for kind in [FaultKind::ClockJump, FaultKind::ClockSkew] {
+        let faults = Faults::none().rate(kind, ALWAYS);
+        assert!((0..20).any(|seed| drift(&faults, seed) > 0), "{kind}");
+    }
+}
+
+/// A quarter of all sites takes its rare path, in one seed these, in another those.
+#[test]
+fn rare_paths_are_taken_at_some_sites() {
+    let faults = Faults::none().rate(FaultKind::Buggify, ALWAYS / 2);
+    let sites = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut taken = [0; 8];
+    for seed in 0..100 {
+        let here = ParkingMutex::new([0; 8]);
+        let report = simulation().faults(faults.clone()).seed(seed).run(|| {
+            for (index, site) in sites.into_iter().enumerate() {
+                let times = (0..20).filter(|_| Sim::buggify(raddle_platform::Site(site)));
+                here.lock()[index] = times.count();
+            }
+        });
+        report.unwrap();
+        for (all, times) in taken.iter_mut().zip(*here.lock()) {
+            *all += usize::from(times > 0);
+        }
+    }
+    assert!(taken.iter().all(|seeds| (10..45).contains(seeds)), "{taken:?}");
+    simulation().run(|| assert!(!Sim::buggify(raddle_platform::Site("a")))).unwrap();
+}
+
+#[test]
+fn faults_are_read_as_they_are_written() {
+    let bounds = Liveness { steps: 5, virtual_time: Duration::from_nanos(6) };
+    let all = Faults::all().swarm().calm_after(7, Duration::from_secs(8)).liveness(bounds);
+    for faults in [Faults::none(), Faults::none().with(FaultKind::ClockJump), all] {
+        assert_eq!(faults.to_string().parse(), Ok(faults));
+    }
+    assert!("latency=x".parse::<Faults>().is_err() && "storm=1".parse::<Faults>().is_err());
+}
+
+/// A counter that clients add one to, each request with a number of its own. The server knows
+/// which numbers it has seen, unless it is the twin.
+fn count<P: Platform>(knows: bool, calm: impl Fn() + Send + 'static) {
+    let (served, acknowledged) = on_runtime::<P, _>(move || {
+        let seen = Arc::new(ParkingMutex::<Vec<u8>, P>::new_in(Vec::new()));
+        let ledger = Arc::clone(&seen);
+        let (address, server) = listen::<P>(move |mut stream| {
+            let _ = stream.set_read_timeout(Some(10 * PATIENCE));
+            let mut request = [0];
+            while stream.read_exact(&mut request).is_ok() {
+                let mut seen = ledger.lock();
+                if !knows || !seen.contains(&request[0]) {
+                    seen.push(request[0]);
+                }
+                drop(seen);
+                if stream.write_all(&request).is_err() {
+                    return;
+                }
+            }
+        });
+        let ask = |number: u8| {
+            let stream = connect::<P>(address)?;
+            (&stream).write_all(&[number])?;
+            (&stream).read_exact(&mut [0])
+        };
+        const REQUESTS: u8 = 6;
+        for number in 0..REQUESTS {
+            if number == REQUESTS - 1 {
+                calm();
+            }
+            // Until it has an answer it does not know whether it was heard.
+            while ask(number).is_err() {}
+        }
+        server.cancel();
+        let served = seen.lock().len();
+        (served, usize::from(REQUESTS))
+    });
+    assert_eq!(served, acknowledged, "each request is served once");
+}
+
+fn resets() -> Faults {
+    Faults::none().rate(FaultKind::Reset, 4096).rate(FaultKind::Latency, 2048).liveness(LIVELY)
+}
+
+#[test]
+fn a_reply_that_is_lost_at_a_reset_is_asked_for_again() {
+    let mut fired = Fired::default();
+    for seed in 0..200 {
+        let report = simulation().faults(resets()).seed(seed).run(|| count::<Sim>(true, calm));
+        report.unwrap();
+        fired = fired.and(report.faults);
+    }
+    assert_eq!(fired.never(&resets()), [], "{fired}");
+}
+
+/// How many of 20 roots find a failure of `kind` within `seeds` seeds, each replayed to the same.
+fn found(seeds: u64, kind: FailureKind, faults: &Faults, program: impl Fn()) -> usize {
+    let simulation = simulation().faults(faults.clone());
+    let finds = |root: u64| {
+        let mut reports = (0..seeds).map(|run| {
+            let seed = derive(root, Purpose::Run, run);
+            simulation.clone().seed(seed).run(&program)
+        });
+        let Some(report) = reports.find(|report| report.failure().is_some()) else { return false };
+        let failure = report.failure().expect("it was looked for");
+        assert_eq!(failure.kind, kind, "{failure}");
+        let again = simulation.clone().replay(report.trace.clone()).run(&program);
+        assert_eq!(again.failure(), Some(failure));
+        true
+    };
+    (0..20).filter(|root| finds(*root)).count()
+}
+
+/// The twin serves again what was lost on its way back.
+#[test]
+fn the_server_that_forgets_is_found() {
+    let found = found(200, FailureKind::Panic, &resets(), || count::<Sim>(false, calm));
+    assert!(found >= 18, "{found} of 20");
+}
+
+/// Two fibers that each need both locks. Who cannot have the second gives the first back, and
+/// tries again after a while; the twin after the same while as the other.
+fn both_locks<P: Platform>(random: bool, calm: impl Fn() + Send + 'static) {
+    const WHILE: Duration = Duration::from_millis(1);
+    on_runtime::<P, _>(move || {
+        calm();
+        let lock = || ParkingMutex::<(), P>::new_in(());
+        let locks = [lock(), lock()];
+        scope::<P, _, _>(|fibers| {
+            for first in [0, 1] {
+                let locks = &locks;
+                fibers.spawn(move || {
+                    loop {
+                        let mine = locks[first].lock();
+                        let _ = sleep::<P>(WHILE);
+                        if locks[1 - first].try_lock().is_some() {
+                            return;
+                        }
+                        let _ = sleep::<P>(WHILE);
+                        drop(mine);
+                        let extra = if random { P::Rng::u64() % 8 } else { 0 };
+                        let _ = sleep::<P>(WHILE * (1 + extra as u32));
+                    }
+                });
+            }
+        });
+    });
+}
+
+fn lively() -> Faults {
+    Faults::none().liveness(Liveness { steps: 30_000, virtual_time: Duration::from_secs(600) })
+}
+
+#[test]
+fn a_random_retry_ends() {
+    for seed in 0..100 {
+        let run = simulation().faults(lively()).seed(seed).run(|| both_locks::<Sim>(true, calm));
+        run.unwrap();
+    }
+}
+
+#[test]
+fn a_retry_that_livelocks_in_symmetry_is_found() {
+    let program = || both_locks::<Sim>(false, calm);
+    let found = found(100, FailureKind::Livelock, &lively(), program);
+    assert!(found >= 18, "{found} of 20");
+    let reports = (0..100).map(|seed| simulation().faults(lively()).seed(seed).run(program));
+    let failed = reports.into_iter().find_map(|report| report.failure().cloned());
+    let message = failed.expect("found above").message().to_owned();
+    assert!(message.contains("though the faults ended at step"), "{message}");
+}
