@@ -213,6 +213,21 @@ fn damage_in_the_middle_costs_what_comes_after_and_is_said() {
 }
 
 #[test]
+fn a_length_is_believed_only_as_far_as_the_file_goes() {
+    let (_, whole) = sample();
+    let header = u32::from_le_bytes([whole[13], whole[14], whole[15], whole[16]]) as usize;
+    for length in [1_000, 1_000_000, 1 << 20, (1 << 20) + 1, u32::MAX] {
+        let mut file = whole[..12 + 9 + header].to_vec();
+        file.push(2);
+        file.extend(length.to_le_bytes());
+        file.extend([0; 4 + 20]);
+        let (found, most) = most(|| read(&file));
+        assert!(most <= file.len() * MULTIPLE + REST, "{most} bytes for a length of {length}");
+        assert!(found.expect("its header is whole").loss.is_some());
+    }
+}
+
+#[test]
 fn other_files_and_versions_are_refused_in_words() {
     let (_, bytes) = sample();
     assert!(matches!(trace::decode(b"#!/bin/sh\necho no trace\n"), Err(Error::NoTrace)));

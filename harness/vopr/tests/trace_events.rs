@@ -104,18 +104,28 @@ fn what_the_program_tells_survives_a_file() {
             let read = trace::decode(&bytes).expect("it is whole");
             assert_eq!(read, recording, "{}", scenario.name);
             for event in read.events.iter() {
-                if let What::Told { kind, .. } = &event.what {
+                if let What::Told { kind, fields } = &event.what {
                     kinds.insert(kind.to_string());
-                    let asked = event.field("task").is_some() || &**kind == "Stolen";
-                    assert!(asked, "{event}");
+                    assert!(&**kind != "Scheduled" || fields.len() == 2, "{event}");
                 } else {
                     names.insert(event.kind().to_owned());
                 }
             }
         }
     }
-    let told =
-        ["Cancelled", "Completed", "Parked", "Scheduled", "Spawned", "Stolen", "Woken", "Yielded"];
+    let told = [
+        "Acquired",
+        "Cancelled",
+        "Completed",
+        "Parked",
+        "Released",
+        "Scheduled",
+        "Spawned",
+        "Stolen",
+        "WaitsFor",
+        "Woken",
+        "Yielded",
+    ];
     for kind in told {
         assert!(kinds.contains(kind), "{kind} is told by nobody: {kinds:?}");
     }

@@ -13,6 +13,11 @@ const WIDE: u8 = 12;
 const EXCHANGED: u8 = 13;
 const REFUSED: u8 = 14;
 const OTHER: u8 = 15;
+/// The low half of the byte after that: options and choice follow.
+const FULL: u8 = 15;
+
+/// How many options the last decision of each kind had: most often the next has as many.
+type Options = [usize; 16];
 
 /// What the certificates of the decisions are known by.
 const MARKED: u8 = 1;
@@ -39,7 +44,7 @@ pub(crate) fn encode(trace: &Trace, first: usize) -> Vec<u8> {
     if let Some(before) = known(first) {
         out.extend_from_slice(&before.bits().to_le_bytes());
     }
-    let mut options = 0;
+    let mut options = Options::default();
     for (at, decision) in decisions.iter().enumerate() {
         let mark = trace.prefixes.mark(first + at).filter(|_| marked).unwrap_or(0);
         put_decision(&mut out, *decision, &mut options, mark << 4);
@@ -54,26 +59,21 @@ pub(crate) fn encode(trace: &Trace, first: usize) -> Vec<u8> {
     out
 }
 
-fn put_decision(out: &mut Vec<u8>, decision: Decision, options: &mut usize, mark: u8) {
-    let chosen = decision.chosen();
-    match decision.kind() {
-        Kind::Schedule if decision.options() == *options && chosen < usize::from(WIDE) => {
-            out.push(mark | chosen as u8);
-        }
-        Kind::Schedule if decision.options() < 16 => {
-            *options = decision.options();
-            out.extend([mark | WIDE, (*options as u8) << 4 | chosen as u8]);
-        }
-        Kind::WeakExchange if decision.options() == 2 => {
+fn put_decision(out: &mut Vec<u8>, decision: Decision, options: &mut Options, mark: u8) {
+    let (kind, all, chosen) = (decision.kind(), decision.options(), decision.chosen());
+    let same = core::mem::replace(&mut options[kind as usize], all) == all;
+    match kind {
+        Kind::Schedule if same && chosen < usize::from(WIDE) => out.push(mark | chosen as u8),
+        Kind::Schedule if all < 16 => out.extend([mark | WIDE, (all as u8) << 4 | chosen as u8]),
+        Kind::WeakExchange if all == 2 => {
             out.push(mark | if chosen == 0 { EXCHANGED } else { REFUSED });
         }
+        kind if same && chosen < usize::from(FULL) => {
+            out.extend([mark | OTHER, (kind as u8) << 4 | chosen as u8]);
+        }
         kind => {
-            if kind == Kind::Schedule {
-                *options = decision.options();
-            }
-            out.push(mark | OTHER);
-            put(out, kind as u64);
-            put(out, decision.options() as u64);
+            out.extend([mark | OTHER, (kind as u8) << 4 | FULL]);
+            put(out, all as u64);
             put(out, chosen as u64);
         }
     }
@@ -124,7 +124,7 @@ fn append(payload: &[u8], trace: &mut Trace) -> Result<(), Broken> {
             return Err(Broken("the decisions are not the continuation of those before"));
         }
     }
-    let mut options = 0;
+    let mut options = Options::default();
     for left in (0..count).rev() {
         let byte = bytes.byte()?;
         let decision = take_decision(&mut bytes, byte & 0xf, &mut options)?;
@@ -149,7 +149,11 @@ fn append(payload: &[u8], trace: &mut Trace) -> Result<(), Broken> {
     if bytes.is_empty() { Ok(()) } else { Err(Broken("bytes are left over")) }
 }
 
-fn take_decision(bytes: &mut Bytes<'_>, code: u8, options: &mut usize) -> Result<Decision, Broken> {
+fn take_decision(
+    bytes: &mut Bytes<'_>,
+    code: u8,
+    options: &mut Options,
+) -> Result<Decision, Broken> {
     let (kind, all, chosen) = match code {
         EXCHANGED => (Kind::WeakExchange, 2, 0),
         REFUSED => (Kind::WeakExchange, 2, 1),
@@ -158,16 +162,18 @@ fn take_decision(bytes: &mut Bytes<'_>, code: u8, options: &mut usize) -> Result
             (Kind::Schedule, u64::from(byte >> 4), u64::from(byte & 0xf))
         }
         OTHER => {
-            let kind = Kind::from_bits(bytes.small()?);
+            let byte = bytes.byte()?;
+            let kind = Kind::from_bits(u32::from(byte >> 4));
             let kind = kind.ok_or(Broken("a kind of decision that this build does not know"))?;
-            (kind, bytes.number()?, bytes.number()?)
+            match byte & 0xf {
+                FULL => (kind, bytes.number()?, bytes.number()?),
+                chosen => (kind, options[kind as usize] as u64, u64::from(chosen)),
+            }
         }
-        same => (Kind::Schedule, *options as u64, u64::from(same)),
+        same => (Kind::Schedule, options[Kind::Schedule as usize] as u64, u64::from(same)),
     };
     let decision = Decision::checked(kind, all, chosen).ok_or(Broken("no such decision"))?;
-    if kind == Kind::Schedule {
-        *options = decision.options();
-    }
+    options[kind as usize] = decision.options();
     Ok(decision)
 }
 
@@ -181,7 +187,7 @@ mod tests {
 
     /// Mostly what executions are made of, and now and then anything.
     fn decision() -> impl Strategy<Value = Decision> {
-        let anything = (0..3_u32, 1..=MAX_OPTIONS, any::<prop::sample::Index>());
+        let anything = (0..5_u32, 1..=MAX_OPTIONS, any::<prop::sample::Index>());
         prop_oneof![
             20 => (1..9_usize, any::<prop::sample::Index>())
                 .prop_map(|(all, at)| Decision::new(Kind::Schedule, all, at.index(all))),

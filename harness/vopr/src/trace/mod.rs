@@ -42,7 +42,8 @@
 //!   0 … 11   who runs: this option, of as many as the last time
 //!   12       who runs: a second byte has the number of options (high half) and the option
 //!   13, 14   a weak exchange takes effect, or fails for no reason
-//!   15       anything else: kind, options and option follow
+//!   15       anything else: a second byte has the kind (high half) and the option, of as many as
+//!            the last time; or 15, and then their number and the option follow
 //! ```
 //!
 //! # Loss

@@ -313,7 +313,7 @@ impl Recorder {
 }
 
 /// From which level on an operation is recorded. One that is not named here is not frequent.
-fn level_of(name: Name) -> Level {
+pub(crate) fn level_of(name: Name) -> Level {
     use Name as N;
     match name {
         N::Load | N::Store | N::Swap | N::CompareExchange | N::CompareExchangeWeak => {

@@ -6,7 +6,7 @@ use core::panic::Location;
 use std::rc::Rc;
 
 use super::event::{Contents, Event, Events};
-use super::record::{Full, Level, Record, Recorder, Stamp, text_of};
+use super::record::{Full, Level, Record, Recorder, Stamp, level_of, text_of};
 use crate::decisions::{Certificate, Decision, Kind};
 use crate::history::{Effect, Operation};
 use crate::report::FailureKind;
@@ -143,6 +143,8 @@ impl fmt::Debug for Observer {
 pub(crate) struct Tap {
     recorder: Option<Recorder>,
     observer: Option<Observer>,
+    /// What one of them wants to hear of.
+    level: Level,
 }
 
 impl Tap {
@@ -150,7 +152,8 @@ impl Tap {
     pub(crate) fn new(record: &Record, observer: Option<Observer>) -> Option<Box<Self>> {
         let wanted = record.level > Level::Decisions;
         let recorder = wanted.then(|| Recorder::new(record.clone()));
-        (wanted || observer.is_some()).then(|| Box::new(Self { recorder, observer }))
+        let level = if observer.is_some() { Level::Operations } else { record.level };
+        (wanted || observer.is_some()).then(|| Box::new(Self { recorder, observer, level }))
     }
 
     /// What was recorded.
@@ -170,7 +173,10 @@ impl World {
         site: &'static Location<'static>,
     ) {
         self.watch.history.push(thread, operation, effect, site);
-        if self.tap.is_some() && !self.quiet {
+        if let Some(tap) = &self.tap
+            && tap.level >= level_of(operation.name)
+            && !self.quiet
+        {
             let stamp = self.stamp(thread, site);
             self.observed(&stamp, |recorder| recorder.operation(&stamp, operation, effect));
         }
@@ -220,8 +226,10 @@ impl World {
     }
 
     /// A decision is about to be taken.
-    #[cold]
     pub(crate) fn before_decision(&mut self, kind: Kind, options: usize) -> Result<(), Failed> {
+        if self.tap.as_ref().is_none_or(|tap| tap.observer.is_none()) {
+            return Ok(());
+        }
         let Some(tap) = self.tap.take() else { return Ok(()) };
         if let Some(observer) = &tap.observer {
             let logged = self.replayed.as_ref().and_then(|log| log.next(self.decisions.len()));
