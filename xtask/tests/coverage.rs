@@ -188,3 +188,43 @@ fn the_harnesses_are_joined_and_those_without_hits_are_named() {
     }
     fs::remove_dir_all(target).expect("removed");
 }
+
+/// As [`coverage`], of the simulator.
+fn coverage_vopr(hits: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .arg("coverage-vopr")
+        .arg("--hits")
+        .arg(hits)
+        .arg("--ratchet")
+        .arg(hits.join("ratchet"))
+        .args(arguments)
+        .output()
+        .expect("xtask can be run")
+}
+
+#[test]
+fn the_simulator_has_goals_by_subject() {
+    let directory = directory("subjects");
+    loads(0).write(&directory.join("one.json")).expect("written");
+    let json = directory.join("report");
+    let output = coverage_vopr(&directory, &["--json", json.to_str().expect("a path")]);
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    for subject in ["time", "network", "file", "ring", "retry", "scheduler"] {
+        assert!(told.lines().any(|line| line.starts_with(subject)), "{subject}: {told}");
+    }
+    let report = fs::read_to_string(&json).expect("written");
+    assert!(report.contains("\"subject\": \"ring\"") || report.contains("\"subject\":\"ring\""));
+    assert!(report.contains("\"vopr\""), "who reached it");
+
+    let output = coverage_vopr(&directory, &["--write-ratchet"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = coverage_vopr(&directory, &["--check-ratchet"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let output = coverage_vopr(&directory, &["--check"]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output);
+    assert!(told.contains("error: ring: 0.0% is less than 100%"), "{told}");
+    assert!(!told.contains("error: file"), "of nothing, all is reached: {told}");
+    fs::remove_dir_all(directory).expect("removed");
+}

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::catalogue::Catalogue;
 use crate::hits::Hits;
 use crate::join::{Point, Report, State, Tally, count, is_required};
+use crate::subject::Subject;
 use crate::table::packages;
 
 #[derive(Serialize)]
@@ -25,6 +26,8 @@ struct Row<'a> {
     line: u32,
     column: u32,
     category: &'static str,
+    /// What it is about, as the simulator's report divides it.
+    subject: &'static str,
     op: &'a str,
     orderings: &'a [String],
     /// How often this point was reached: of an arm, how often it went this way.
@@ -59,6 +62,7 @@ impl<'a> Row<'a> {
             line: entry.site.line,
             column: entry.site.column,
             category: entry.category.name(),
+            subject: Subject::of(entry).name(),
             op: &entry.operation.name,
             orderings: &entry.operation.orderings,
             hits: point.count(),

@@ -21,6 +21,7 @@ mod join;
 mod lines;
 mod pages;
 mod ratchet;
+mod subject;
 mod table;
 
 pub use catalogue::{Catalogue, Entry, Package, Source};
@@ -32,4 +33,5 @@ pub use lines::Lines;
 pub use pages::pages;
 pub use raddle_source::operations::Category;
 pub use ratchet::Ratchet;
-pub use table::{excluded, gaps, table};
+pub use subject::Subject;
+pub use table::{excluded, gaps, subjects, table};

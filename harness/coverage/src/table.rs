@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::catalogue::Catalogue;
 use crate::join::{Arm, Point, Report, State, Tally, Why, is_required};
+use crate::subject::Subject;
 
 /// The points of a package, by file.
 pub(crate) type Files<'p, 'a> = BTreeMap<&'p str, Vec<&'p Point<'a>>>;
@@ -73,6 +74,38 @@ pub fn table(catalogue: &Catalogue, report: &Report<'_>) -> String {
     row(&mut text, "all", &all);
     let _ = write!(text, "\n{LEGEND}");
     text
+}
+
+/// A table of the subjects, by package: how much of each was reached.
+pub fn subjects(catalogue: &Catalogue, report: &Report<'_>) -> String {
+    let packages = packages(catalogue, report);
+    let width = packages.keys().map(|package| package.len()).max().unwrap_or(0).max(10) + 2;
+    let mut text = String::new();
+    let _ = write!(text, "{:<10} {:>5} {:>15}", "", "goal", "all");
+    for package in packages.keys() {
+        let _ = write!(text, " {package:>width$}");
+    }
+    text.push('\n');
+    let all: Vec<_> = report.points.iter().collect();
+    for subject in Subject::ALL {
+        let goal = subject.goal().map_or(String::new(), |goal| format!("{goal:.0}%"));
+        let _ = write!(text, "{:<10} {goal:>5} {:>15}", subject.name(), share(subject, &all));
+        for files in packages.values() {
+            let points: Vec<_> = files.values().flatten().copied().collect();
+            let _ = write!(text, " {:>width$}", share(subject, &points));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn share(subject: Subject, points: &[&Point<'_>]) -> String {
+    let about = |point: &&Point<'_>| Subject::of(point.entry) == subject;
+    let tally = Tally::of(points.iter().copied().filter(about));
+    match tally.total - tally.excluded {
+        0 => "-".to_owned(),
+        needed => format!("{}/{needed} {:>5.1}%", tally.covered, tally.percent()),
+    }
 }
 
 /// One line for each gap, those of categories that are required first.

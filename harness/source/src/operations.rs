@@ -165,6 +165,8 @@ const OF_RECEIVER: &[(&str, &str, usize, Category)] = &[
     ("driver", "wait", 2, Category::Driver),
     ("driver", "end", 1, Category::Driver),
     ("notifier", "notify", 0, Category::Driver),
+    // Through the suspender of the calling thread, which may be the platform's.
+    ("current", "yield_now", 0, Category::Thread),
 ];
 
 /// The names by which receivers are told, and the type whose values have them: the last segment of

@@ -141,11 +141,13 @@ impl Variable {
                 };
             let write = |old| (old == current && !fails).then_some(new);
             let old = world.memory.update(&mut world.views, by, self.0, orders, write)?;
-            Ok(match old == current {
-                true if fails => (Ok(Err(old)), Effect::Spuriously(old)),
-                true => (Ok(Ok(old)), Effect::Change(old, new)),
-                false => (Ok(Err(old)), Effect::Refused { expected: current, found: old }),
-            })
+            let (result, effect) = match old == current {
+                true if fails => (Err(old), Effect::Spuriously(old)),
+                true => (Ok(old), Effect::Change(old, new)),
+                false => (Err(old), Effect::Refused { expected: current, found: old }),
+            };
+            world.reach_exchange(name, orders, effect, by.site);
+            Ok((Ok(result), effect))
         });
         match result {
             Ok(result) => result,
@@ -169,6 +171,7 @@ impl Variable {
             }
         };
         // `f` is the caller's: no borrow of the world is open meanwhile.
+        with(|world| world.reach_by_name(Name::WithMut.text(), site));
         let Ok(value) = with(|world| access(world, None)) else { stop() };
         let (value, result) = f(value);
         let Ok(_) = with(|world| access(world, Some(value))) else { stop() };

@@ -55,8 +55,10 @@ pub(crate) fn deadline_ns(deadline: Instant) -> Option<u64> {
 
 impl Parker for SimParker {
     fn waker() -> Waker {
+        let site = Location::caller();
         with(|world| {
             world.counts.parker += 1;
+            world.reach_by_name("waker", site);
             Waker::from(Arc::clone(&world.thread().waker))
         })
     }

@@ -77,6 +77,8 @@ impl Platform for Sim {
     }
 
     fn buggify(site: Site) -> bool {
+        let caller = Location::caller();
+        with(|world| world.reach_by_name("buggify", caller));
         let taken = operate(Operation::plain(Name::Fault), Class::Private, |world, _| {
             Ok((world.buggify(site.0), Effect::Done))
         });
@@ -87,6 +89,7 @@ impl Platform for Sim {
     fn event(event: &Event<'_>) {
         let site = Location::caller();
         let listens = with(|world| {
+            world.reach_by_name("event", site);
             let current = world.current as usize;
             if world.running.len() <= current {
                 world.running.resize(current + 1, Running::default());
@@ -103,7 +106,9 @@ impl Platform for Sim {
     }
 
     fn global<T: Send + Sync + 'static>(key: &'static Key, init: fn() -> T) -> Handle<T> {
-        enter(Operation::plain(Name::Global), Location::caller(), Class::Memory);
+        let site = Location::caller();
+        enter(Operation::plain(Name::Global), site, Class::Memory);
+        with(|world| world.reach_by_name(Name::Global.text(), site));
         // Nobody else runs meanwhile: the table is not at its place.
         let table = with(|world| {
             world.held += 1;

@@ -10,6 +10,7 @@ use crate::faults::{Faults, Plan};
 use crate::machine::{self, Outcome};
 use crate::report::{Report, Verdict};
 use crate::seeds::{self, Purpose, Stream};
+use crate::sites::Sites;
 use crate::strategy::{Pct, PctBound, Policy, Random, Replay, RoundRobin, Strategy};
 use crate::trace::{Observer, Record, Tap};
 use crate::watchdog;
@@ -94,6 +95,7 @@ pub struct Simulation {
     pub(crate) faults: Faults,
     record: Record,
     observer: Option<Observer>,
+    sites: Option<Rc<Sites>>,
     /// What PCT has measured; clones share it, so they must run the same program.
     measured: Rc<Cell<Option<(u32, u64)>>>,
 }
@@ -109,6 +111,7 @@ impl Default for Simulation {
             faults: Faults::none(),
             record: Record::default(),
             observer: None,
+            sites: None,
             measured: Rc::default(),
         }
     }
@@ -174,6 +177,12 @@ impl Simulation {
     /// Sets who looks on.
     pub fn observe(mut self, observer: Observer) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Counts in `sites` what is done where, in all executions. That changes none.
+    pub fn sites(mut self, sites: Rc<Sites>) -> Self {
+        self.sites = Some(sites);
         self
     }
 
@@ -249,8 +258,19 @@ impl Simulation {
         let watch = watchdog::watch(self.limits.silence);
         let Self { granularity, limits, spurious_wakes, .. } = *self;
         let plan = Plan::of(&self.faults, seed);
-        let setup =
-            Setup { seed, policy, granularity, limits, spurious_wakes, plan, watch, replayed, tap };
+        let sites = self.sites.clone();
+        let setup = Setup {
+            seed,
+            policy,
+            granularity,
+            limits,
+            spurious_wakes,
+            plan,
+            watch,
+            replayed,
+            tap,
+            sites,
+        };
         machine::run(setup, program)
     }
 

@@ -9,6 +9,7 @@ use core::cell::{Cell, RefCell};
 use core::panic::Location;
 use core::ptr;
 use std::any::Any;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use corosensei::stack::DefaultStack;
@@ -28,6 +29,7 @@ use crate::parker::TokenWaker;
 use crate::report::{Counts, Failure, FailureKind};
 use crate::seeds::Stream;
 use crate::simulation::{Granularity, Limits};
+use crate::sites::Sites;
 use crate::strategy::{Misfit, Policy};
 use crate::trace::{Running, Tap};
 use crate::vector::{Clock, View};
@@ -123,6 +125,7 @@ pub(crate) struct Setup {
     pub(crate) watch: Arc<Watch>,
     pub(crate) replayed: Option<Replayed>,
     pub(crate) tap: Option<Box<Tap>>,
+    pub(crate) sites: Option<Rc<Sites>>,
 }
 
 /// One execution.
@@ -143,6 +146,7 @@ pub(crate) struct World {
     pub(crate) divergence: Option<Box<Divergence>>,
     /// Who listens.
     pub(crate) tap: Option<Box<Tap>>,
+    pub(crate) sites: Option<Rc<Sites>>,
     /// What runs on each thread, as far as it has told.
     pub(crate) running: Vec<Running>,
     pub(crate) waits: Waits,
@@ -306,8 +310,8 @@ pub(crate) fn operate<R>(
 
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
-        let Setup { seed, policy, granularity, limits, spurious_wakes, plan, watch, replayed, tap } =
-            setup;
+        let Setup { seed, policy, granularity, limits, spurious_wakes, plan, .. } = setup;
+        let Setup { watch, replayed, tap, sites, .. } = setup;
         let mut agenda = Agenda::default();
         let mut stop_at = limits.steps;
         if let Some((steps, time)) = plan.calm_after {
@@ -330,6 +334,7 @@ impl World {
             replayed,
             divergence: None,
             tap,
+            sites,
             running: Vec::new(),
             waits: Waits::default(),
             threads: Vec::new(),

@@ -35,7 +35,7 @@ impl All {
         if by.is_empty() {
             let directory = workspace.target.join("coverage");
             return Err(Error::new(format!(
-                "no harness has left its sites in {}: run `cargo xtask coverage-loom` first",
+                "no harness has left its sites in {}: run `cargo xtask coverage-loom` or `cargo xtask coverage-vopr` first",
                 directory.display()
             )));
         }

@@ -1,5 +1,5 @@
-//! `cargo xtask coverage-loom` and `cargo xtask coverage`: which platform operations of the
-//! production code the harnesses reach.
+//! `cargo xtask coverage-loom`, `cargo xtask coverage-vopr` and `cargo xtask coverage`: which
+//! platform operations of the production code the harnesses reach.
 //!
 //! A harness leaves the sites that it reached in `<target directory>/coverage/<harness>`, one file
 //! for each process; here they are merged and joined with the catalogue that is read from the
@@ -7,9 +7,12 @@
 
 mod all;
 mod loom;
+mod one;
+mod vopr;
 
 pub(crate) use all::All;
 pub(crate) use loom::Loom;
+pub(crate) use vopr::Vopr;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -173,6 +173,7 @@ impl World {
         site: &'static Location<'static>,
     ) {
         self.watch.history.push(thread, operation, effect, site);
+        self.reach(thread, operation, site);
         if let Some(tap) = &self.tap
             && tap.level >= level_of(operation.name)
             && !self.quiet

@@ -51,6 +51,9 @@ pub(crate) struct Args {
     /// Write the results to a file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write there which sites of the production code each scenario reached: one file each.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sites: Option<PathBuf>,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 something was found, 2 the command is wrong \

@@ -1,11 +1,13 @@
 //! One scenario under many seeds.
 
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use raddle_scenarios::{Expect, Scenario};
 use raddle_vopr::{
-    Certificate, Counts, Failure, Limits, Report, Simulation, Strategy, is_expected, unused,
+    Certificate, Counts, Failure, Limits, Report, Simulation, Sites, Strategy, is_expected, unused,
     wakes_spuriously,
 };
 use serde::Serialize;
@@ -70,6 +72,11 @@ pub(crate) fn sweep(
         .granularity(args.granularity.0)
         .limits(limits)
         .spurious_wakes(wakes_spuriously(scenario));
+    let sites = args.sites.is_some().then(Rc::<Sites>::default);
+    let simulation = match &sites {
+        Some(sites) => simulation.sites(Rc::clone(sites)),
+        None => simulation,
+    };
     let mut row = Row {
         name: scenario.name,
         runs: 0,
@@ -108,6 +115,10 @@ pub(crate) fn sweep(
             }
         }
     }
+    let written = match (&args.sites, &sites) {
+        (Some(directory), Some(sites)) => write_sites(directory, scenario.name, sites),
+        _ => Ok(()),
+    };
     row.certificate = certificate.to_string();
     row.seconds = started.elapsed().as_secs_f64();
     progress.scenarios.fetch_add(1, Ordering::Relaxed);
@@ -115,8 +126,17 @@ pub(crate) fn sweep(
         Some(report) => judge_failure(scenario, args, &simulation, &report),
         None => (judge_silence(scenario, args, row.runs, counts), None),
     };
+    let result = result.and_then(|words| written.map(|()| words));
     progress.failures.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
     Outcome { row, result, found }
+}
+
+/// Leaves what a scenario reached in a file of its own.
+fn write_sites(directory: &Path, scenario: &str, sites: &Sites) -> Result<(), String> {
+    let file = directory.join(format!("{}.json", scenario.replace('/', "__")));
+    let cannot = |error| format!("its sites could not be written to {}: {error}", file.display());
+    std::fs::create_dir_all(directory).map_err(cannot)?;
+    sites.hits()?.write(&file).map_err(cannot)
 }
 
 fn judge_silence(
