@@ -2,8 +2,8 @@
 
 use std::process::{Command, Output};
 
-const STEPS: [&str; 8] =
-    ["fmt", "tidy", "clippy", "docs", "tests", "doctests", "release-tests", "loom"];
+const STEPS: [&str; 9] =
+    ["fmt", "tidy", "clippy", "docs", "tests", "doctests", "release-tests", "vopr", "loom"];
 
 fn without_any_step(arguments: &[&str]) -> Output {
     let skips = STEPS.iter().flat_map(|step| ["--skip", step]);
