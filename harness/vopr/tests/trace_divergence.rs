@@ -4,7 +4,7 @@ use core::cell::Cell;
 
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform, Rng};
 use raddle_scenarios::scope;
-use raddle_vopr::trace::{Error, Flow, Observer};
+use raddle_vopr::trace::{self, Error, Flow, Observer};
 use raddle_vopr::{
     Case, Divergence, FailureKind, INTERVAL, Known, Report, Sim, Simulation, Strategy, Trace,
 };
@@ -203,4 +203,41 @@ fn an_observer_that_abandons_a_replay_is_no_divergence() {
     assert_eq!(again.failure().expect("it ended early").kind, FailureKind::Abandoned);
     assert_eq!((again.decisions, again.divergence.is_none()), (40, true));
     assert!(seen.get() > 40, "decisions and operations");
+}
+
+#[test]
+fn two_long_traces_are_compared_by_few_certificates() {
+    let long = || {
+        let counter = <Sim as Platform>::AtomicUsize::new(0);
+        let add = || {
+            for _ in 0..4_000 {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        scope::<Sim, _>(|threads| {
+            threads.spawn(add);
+            add();
+        });
+    };
+    let simulation = Simulation::new().strategy(Strategy::Random).seed(2);
+    let one = simulation.run(long);
+    for shared in [0, 63, 64, 65, 3_000, 6_999] {
+        let trace = one.trace.clone();
+        let tail = Strategy::Prefix { trace, decisions: shared, tail: 77 };
+        let other = simulation.clone().strategy(tail).run(long);
+        let recording = |report| simulation.recording("tests/long", report);
+        let difference = trace::diff(&recording(&one), &recording(&other));
+        let first = difference.first.expect("they have other tails");
+        let common = one.trace.decisions.iter().zip(&other.trace.decisions);
+        let common = common.take_while(|(left, right)| left == right).count() as u64;
+        assert!(first.index == common && common >= shared as u64, "{first:?}, {common}");
+        let interval = INTERVAL as u64;
+        assert_eq!(first.agreed.expect("certificates").0, common / interval * interval);
+        assert!(first.comparisons <= 64 + 8, "{first:?}");
+    }
+    let same = trace::diff(
+        &simulation.recording("tests/long", &one),
+        &simulation.recording("tests/long", &simulation.run(long)),
+    );
+    assert!(same.is_none() && same.header.is_empty(), "{same}");
 }
