@@ -63,6 +63,13 @@ pub use platform::Loom;
 pub use signals::report_signals;
 pub use world::Counts;
 
+/// What must hold, for this harness to run: [`raddle_scenarios::all`], compiled here once for every
+/// program that runs it.
+#[inline(never)]
+pub fn scenarios() -> Vec<raddle_scenarios::Scenario> {
+    raddle_scenarios::all::<Loom>()
+}
+
 /// The guides, so that their programs are run.
 #[cfg(doctest)]
 mod guides {

@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use raddle_loom::Loom;
-use raddle_scenarios::{Expect, Scenario, all};
+use raddle_loom::scenarios;
+use raddle_scenarios::{Expect, Scenario};
 
 /// The bugs that a twin must be there for, by a part of its name.
 const PLANTED: [&str; 14] = [
@@ -44,7 +44,7 @@ fn run(part: &str) -> Vec<serde_json::Value> {
 }
 
 fn named(part: &str) -> Vec<Scenario> {
-    let mut list = all::<Loom>();
+    let mut list = scenarios();
     list.retain(|scenario| scenario.name.starts_with(&format!("{part}/")));
     list
 }

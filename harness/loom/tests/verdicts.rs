@@ -3,9 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use raddle_loom::{Failure, Judgement, Loom, Model, OFFERS, Report, Verdict, judge};
+use raddle_loom::{Failure, Judgement, Loom, Model, OFFERS, Report, Verdict, judge, scenarios};
 use raddle_platform::{Atomic, AtomicInt, Ordering, Parker, Platform, RaceCell, Rng, Threads};
-use raddle_scenarios::{Needs, Scenario, all, scope, spawn};
+use raddle_scenarios::{Needs, Scenario, scope, spawn};
 
 type AtomicUsize = <Loom as Platform>::AtomicUsize;
 
@@ -181,7 +181,7 @@ fn unordered_accesses_to_data_are_reported() {
 
 #[test]
 fn what_the_list_needs_is_offered_or_left_out_with_a_reason() {
-    let list = all::<Loom>();
+    let list = scenarios();
     let mut names: Vec<_> = list.iter().map(|scenario| scenario.name).collect();
     names.sort_unstable();
     names.dedup();

@@ -41,3 +41,10 @@ pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};
 pub use simulation::{Granularity, Limits, Simulation};
 pub use sites::Sites;
 pub use strategy::{PctBound, Strategy};
+
+/// What must hold, for this harness to run: [`raddle_scenarios::all`], compiled here once for every
+/// program that runs it.
+#[inline(never)]
+pub fn scenarios() -> Vec<raddle_scenarios::Scenario> {
+    raddle_scenarios::all::<Sim>()
+}

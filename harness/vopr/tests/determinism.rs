@@ -4,7 +4,7 @@ use std::process::Command;
 
 use raddle_parking_lot::{ParkingMutex, Semaphore};
 use raddle_platform::{Instant, Parker, Platform, Rng};
-use raddle_scenarios::{all, scope};
+use raddle_scenarios::scope;
 use raddle_vopr::{FailureKind, OFFERS, Report, Sim, Simulation, Strategy, Trace};
 
 /// Locks, time, random values, weak exchanges and a choice.
@@ -112,7 +112,7 @@ fn fingerprints() -> String {
         let report = run(Strategy::Random, seed);
         text += &format!("{} {:?}\n", report.certificate, report.verdict);
     }
-    let scenarios = all::<Sim>();
+    let scenarios = raddle_vopr::scenarios();
     let can = |scenario: &&raddle_scenarios::Scenario| scenario.needs.unmet(&OFFERS).is_empty();
     for scenario in scenarios.iter().filter(can) {
         let report = Simulation::new().seed(3).run(|| scenario.run());

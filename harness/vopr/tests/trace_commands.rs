@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use raddle_scenarios::{Expect, Scenario, all};
+use raddle_scenarios::{Expect, Scenario};
 use raddle_vopr::trace::{self, Record, Recording};
-use raddle_vopr::{OFFERS, Sim, Simulation, wakes_spuriously};
+use raddle_vopr::{OFFERS, Simulation, scenarios, wakes_spuriously};
 
 const TRACE: &str = env!("CARGO_BIN_EXE_raddle-trace");
 const REPLAY: &str = env!("CARGO_BIN_EXE_raddle-replay");
@@ -33,7 +33,7 @@ fn simulate(scenario: &Scenario, seed: u64) -> Recording {
 
 /// Broken twins that were caught, one after the other.
 fn failures() -> impl Iterator<Item = Recording> {
-    let twins = all::<Sim>().into_iter().filter(|scenario| {
+    let twins = scenarios().into_iter().filter(|scenario| {
         scenario.expect != Expect::Holds && scenario.needs.unmet(&OFFERS).is_empty()
     });
     twins.filter_map(|scenario| {
@@ -155,7 +155,7 @@ fn what_does_not_fit_is_refused_in_words() {
 
 #[test]
 fn a_trace_of_another_program_ends_in_a_report() {
-    let scenarios = all::<Sim>();
+    let scenarios = raddle_vopr::scenarios();
     let of = |name: &str| scenarios.iter().find(|it| it.name == name).expect("in the list");
     let mut recording = simulate(of("runtime/one_fiber_to_shutdown"), 1);
     "runtime/shutdown_against_spawn".clone_into(&mut recording.header.scenario);
@@ -170,7 +170,7 @@ fn a_trace_of_another_program_ends_in_a_report() {
 
 #[test]
 fn damaged_traces_are_replayed_only_on_demand() {
-    let scenario = all::<Sim>().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
+    let scenario = scenarios().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
     let recording = simulate(&scenario.expect("in the list"), 1);
     let path = save("cut.trace", &recording);
     let bytes = std::fs::read(&path).expect("written");
@@ -190,7 +190,7 @@ fn damaged_traces_are_replayed_only_on_demand() {
 
 #[test]
 fn a_replay_records_what_a_trace_can_be_looked_into_for() {
-    let scenario = all::<Sim>().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
+    let scenario = scenarios().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
     let scenario = scenario.expect("in the list");
     let plain = save("plain.trace", &simulate(&scenario, 1));
     let (code, text) = run(TRACE, &["events", &plain]);
@@ -228,7 +228,7 @@ fn a_replay_records_what_a_trace_can_be_looked_into_for() {
 
 #[test]
 fn two_traces_part_where_binary_search_says() {
-    let scenario = all::<Sim>().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
+    let scenario = scenarios().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
     let scenario = scenario.expect("in the list");
     let (one, other) = (simulate(&scenario, 1), simulate(&scenario, 2));
     let (left, right) = (save("left.trace", &one), save("right.trace", &other));

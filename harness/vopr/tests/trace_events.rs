@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Parker, Platform, Rng};
-use raddle_scenarios::{all, scope};
+use raddle_scenarios::scope;
 use raddle_vopr::trace::{self, Event, Filter, Level, Overflow, Record, What};
-use raddle_vopr::{FailureKind, OFFERS, Report, Sim, Simulation};
+use raddle_vopr::{FailureKind, OFFERS, Report, Sim, Simulation, scenarios};
 
 fn program() {
     let counter = <Sim as Platform>::AtomicUsize::new(0);
@@ -92,7 +92,7 @@ fn room_is_bounded_by_each_policy() {
 fn what_the_program_tells_survives_a_file() {
     let mut kinds = BTreeSet::new();
     let mut names = BTreeSet::new();
-    for scenario in all::<Sim>() {
+    for scenario in scenarios() {
         let tells = scenario.needs.driver || scenario.name.starts_with("mutex/");
         if !tells || !scenario.needs.unmet(&OFFERS).is_empty() {
             continue;

@@ -16,8 +16,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use raddle_loom::{Loom, OFFERS, Verdict};
-use raddle_scenarios::{Expect, Scenario, all};
+use raddle_loom::{OFFERS, Verdict, scenarios};
+use raddle_scenarios::{Expect, Scenario};
 
 use crate::args::Args;
 use crate::parent::Outcome;
@@ -26,7 +26,7 @@ use crate::results::{Listed, Results};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let list = all::<Loom>();
+    let list = scenarios();
     if let Some(name) = &args.child {
         return match list.iter().find(|scenario| scenario.name == name) {
             Some(scenario) => child::run(scenario, &args),

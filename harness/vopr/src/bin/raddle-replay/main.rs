@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use raddle_scenarios::{Scenario, all};
-use raddle_vopr::Sim;
+use raddle_scenarios::Scenario;
+use raddle_vopr::scenarios;
 use raddle_vopr::trace::{self, Error, Filter, Level, Overflow, Record, Recording};
 
 use crate::breaks::Break;
@@ -182,7 +182,7 @@ fn find(args: &Args, recording: &Recording) -> Result<Scenario, Error> {
         eprintln!("warning: {mismatch}");
     }
     let wanted = args.scenario.as_ref().unwrap_or(&header.scenario);
-    let found = all::<Sim>().into_iter().find(|scenario| scenario.name == *wanted);
+    let found = scenarios().into_iter().find(|scenario| scenario.name == *wanted);
     let Some(scenario) = found else {
         let found = format!("any of this build (there is no {wanted:?} in its list)");
         return Err(Error::ScenarioMismatch { recorded: header.scenario.clone(), found });

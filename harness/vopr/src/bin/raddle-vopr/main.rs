@@ -13,8 +13,8 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use raddle_scenarios::{Expect, Scenario, all};
-use raddle_vopr::{OFFERS, Sim};
+use raddle_scenarios::{Expect, Scenario};
+use raddle_vopr::{OFFERS, scenarios};
 use serde::Serialize;
 
 use crate::args::Args;
@@ -42,7 +42,7 @@ struct LeftOut {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let list = all::<Sim>();
+    let list = scenarios();
     let exact = list.iter().any(|scenario| scenario.name == args.scenario);
     let wanted = |scenario: &Scenario| match exact {
         true => scenario.name == args.scenario,
