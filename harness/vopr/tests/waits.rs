@@ -76,7 +76,10 @@ fn a_guard_that_is_never_dropped_is_named() {
         core::mem::forget(lock.read());
         drop(lock.write());
     });
-    assert!(message.contains("thread 0 waits for rwlock#0, which thread 0 has since "), "{message}");
+    assert!(
+        message.contains("thread 0 waits for rwlock#0, which thread 0 has since "),
+        "{message}"
+    );
 }
 
 #[test]
