@@ -40,7 +40,15 @@ struct LeftOut {
     needs: Vec<String>,
 }
 
+/// Whoever reads the output may stop (`| head`). Then nothing is left to do, and there is no panic to
+/// show.
+fn end_with_the_pipe() {
+    // SAFETY: the default handling, which runs nothing of this program.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 fn main() -> ExitCode {
+    end_with_the_pipe();
     let args = Args::parse();
     let list = scenarios();
     let exact = list.iter().any(|scenario| scenario.name == args.scenario);
