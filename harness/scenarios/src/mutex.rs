@@ -153,6 +153,27 @@ fn handover_against_newcomer<P: Platform>() {
     assert_eq!(mutex.into_inner(), 1 + newcomer.map_or(0, |()| 1));
 }
 
+/// A waiter loses once too often, and asks to be handed the mutex just when that becomes free.
+fn unlock_against_a_waiter_that_starves<P: Platform>() {
+    let mutex = Mutex::<P>::new_in(0);
+    let mut waiter = Box::pin(mutex.lock_async());
+    let mut guard = mutex.lock();
+    for _ in 0..=P::BOUNDS.barges {
+        assert!(polled::once(waiter.as_mut()).is_pending());
+        drop(guard);
+        // Where time passes the waiter may starve earlier, and has the mutex now.
+        let Some(barger) = mutex.try_lock() else { return };
+        guard = barger;
+    }
+    let newcomer = scope::<P, _>(|threads| {
+        threads.spawn(|| *suspend::block_on::<P, _>(waiter) += 1);
+        let newcomer = threads.spawn(|| mutex.try_lock().map(|mut guard| *guard += 1));
+        drop(guard);
+        newcomer.join()
+    });
+    assert_eq!(mutex.into_inner(), 1 + newcomer.map_or(0, |()| 1));
+}
+
 /// The owner makes way for whoever is queued, if anybody is, and has the mutex again afterwards.
 fn bump_against_waiter<P: Platform, W: Waiter<P>>() {
     let mutex = Mutex::<P>::new_in(0);
@@ -281,6 +302,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(two)
         .bound(2),
+        Scenario::new(
+            "mutex/unlock_against_a_waiter_that_starves",
+            "a mutex that a newcomer has is not handed to a waiter that has just lost too often",
+            unlock_against_a_waiter_that_starves::<P>,
+        )
+        .needs(two)
+        .bound(3),
         Scenario::new(
             "mutex/future_dropped_against_handover",
             "a mutex handed to a future that is dropped is unlocked",

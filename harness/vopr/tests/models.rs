@@ -19,7 +19,7 @@ use raddle_vopr::{Report, Sim, Simulation};
 const CLIENTS: u32 = 3;
 
 /// Seeds for what must hold, and at most for what must be found.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 2000;
 
 /// Runs `client` on all clients at a time, with a stream of random numbers for each, and checks what
 /// they recorded.

@@ -25,7 +25,7 @@
 //! | 1      | 0     | 0      | 1        | some  | held; the owner will hand it to the first node    |
 //! | any    | 1     | any    | any      | any   | the holder of QLOCK will look at LOCKED once more |
 //! | 0      | 0     | 0      | any      | some  | never                                             |
-//! | any    | any   | 1      | 1        | any   | never                                             |
+//! | any    | 0     | 1      | 1        | any   | never                                             |
 //!
 //! # The protocol
 //!
@@ -60,7 +60,7 @@
 //!   reach the waiter through it (`mutex/handover_under_barging`).
 
 use raddle_platform::suspend::{Interrupted, Limits};
-use raddle_platform::{Atomic, Event, Object, ObjectKind, Ordering, Platform};
+use raddle_platform::{Atomic, AtomicInt, Event, Object, ObjectKind, Ordering, Platform};
 
 use super::acquire::Acquire;
 use crate::block::block;
@@ -248,6 +248,11 @@ impl<P: Platform> RawMutex<P> {
     pub(super) unsafe fn settle(&self, mut list: List<P>, clear: usize, set: usize) -> Chain<P> {
         let mut chain = Chain::new(WOKEN);
         let mut verdict = None;
+        if set & STARVING != 0 && clear & LOCKED == 0 {
+            // First of all: from here on nobody locks, so that a mutex which is found free below
+            // stays so until it is handed over (`mutex/unlock_against_a_waiter_that_starves`).
+            self.word.fetch_or(STARVING, Ordering::Relaxed);
+        }
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             let mut flags = (word & (LOCKED | WAKING | STARVING) & !clear) | set;
@@ -264,7 +269,8 @@ impl<P: Platform> RawMutex<P> {
                 }
             }
             // Once a node is unlinked its verdict stands, also if a newcomer was faster: nobody
-            // can lock while STARVING is set, and a woken waiter may find the mutex taken.
+            // can lock while STARVING is in the word, or while the caller has the mutex that it
+            // gives up; and a woken waiter may find the mutex taken.
             match verdict {
                 Some(GRANTED) => flags = (flags | LOCKED) & !STARVING,
                 Some(_) => flags |= WAKING,
