@@ -240,6 +240,7 @@ fn print_outcome(outcome: &Outcome) {
             println!("    {line}");
         }
         println!("    reproduce: {}", found.command);
+        println!("    trace: {0} (look into it: cargo xtask replay {0})", found.trace);
     }
 }
 

@@ -1,6 +1,6 @@
 //! One scenario under many seeds.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -32,6 +32,7 @@ pub(crate) struct Found {
     pub(crate) scenario: &'static str,
     pub(crate) seed: u64,
     pub(crate) oracle: String,
+    /// Where it is, or why it is not.
     pub(crate) trace: String,
     pub(crate) command: String,
     /// For the reader: the messages and the last operations.
@@ -176,7 +177,10 @@ fn judge_failure(
             scenario: scenario.name,
             seed: report.seed,
             oracle: failure.kind.to_string(),
-            trace: report.trace.to_string(),
+            trace: match keep_trace(scenario, simulation, report) {
+                Ok(path) => path.display().to_string(),
+                Err(why) => format!("not kept: {why}"),
+            },
             command: args.reproduce(scenario.name, report.seed),
             report: report_text,
         })
@@ -195,6 +199,24 @@ fn judge_failure(
         expect => format!("another failure than the planted one ({expect:?}): {first}"),
     };
     (Err(why), found(failure.to_string()))
+}
+
+/// Keeps the trace of a failure, for the debugger: in the directory `RADDLE_ARTIFACTS_DIR`, or with
+/// what is built.
+fn keep_trace(
+    scenario: &Scenario,
+    simulation: &Simulation,
+    report: &Report,
+) -> Result<PathBuf, String> {
+    let root = std::env::var_os("RADDLE_ARTIFACTS_DIR").map(PathBuf::from);
+    let name = scenario.name.replace('/', "__");
+    let directory = root.unwrap_or_else(|| PathBuf::from("target/vopr")).join(name);
+    let directory = directory.join(format!("{:#018x}", report.seed));
+    let cannot = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.display());
+    std::fs::create_dir_all(&directory).map_err(|error| cannot(&error))?;
+    let path = directory.join("trace");
+    simulation.save_trace(&path, scenario.name, report).map_err(|error| cannot(&error))?;
+    Ok(path)
 }
 
 /// Replays a failure: what came instead of it, if anything did.
