@@ -1,4 +1,29 @@
-//! The simulator.
+//! The simulator: production code in a world where nothing is left to chance but by a seed.
+//!
+//! Threads are coroutines on one thread of the system, and every operation of the platform [`Sim`]
+//! is a point at which another may go on. A [`Strategy`] takes each decision; they stand in one
+//! log, the [`Trace`], which a replay follows. The guide, `docs/vopr.md`, begins at the beginning.
+//!
+//! ```
+//! use raddle_platform::{Atomic, Ordering, Platform};
+//! use raddle_scenarios::scope;
+//! use raddle_vopr::{Sim, Simulation};
+//!
+//! let lost_update = || {
+//!     let counter = <Sim as Platform>::AtomicUsize::new(0);
+//!     let increment = || {
+//!         let value = counter.load(Ordering::Relaxed);
+//!         counter.store(value + 1, Ordering::Relaxed);
+//!     };
+//!     scope::<Sim, _>(|threads| {
+//!         threads.spawn(increment);
+//!         increment();
+//!     });
+//!     assert_eq!(counter.load(Ordering::Relaxed), 2);
+//! };
+//! let mut runs = (0..100).map(|seed| Simulation::new().seed(seed).run(lost_update));
+//! assert!(runs.any(|report| report.failure().is_some()));
+//! ```
 
 mod agenda;
 mod atomics;
@@ -48,3 +73,8 @@ pub use strategy::{PctBound, Strategy};
 pub fn scenarios() -> Vec<raddle_scenarios::Scenario> {
     raddle_scenarios::all::<Sim>()
 }
+
+/// The guide, so that its program is run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/vopr.md")]
+mod guide {}
