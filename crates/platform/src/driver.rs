@@ -8,8 +8,19 @@
 //! [notified](Notify::notify) it.
 //!
 //! What needs no waiting (making sockets, a read that must not block) are associated functions
-//! and callable from any thread.
+//! and callable from any thread. So is [`block_on`](Driver::block_on), which does any operation
+//! while the calling thread waits.
+//!
+//! # Files
+//!
+//! A [write](Op::WriteAt) that has completed is in the system's memory; after a crash of the
+//! machine it may be there, or not, or in part. It lasts when a later [`Sync`](Op::Sync) of the
+//! same file has succeeded. A name lasts when its directory was synced: after a file was made,
+//! [renamed](Op::Rename) or removed, open the directory and sync that. A sync that failed tells
+//! once that writes were lost; the next one may succeed although they are. Never repeat it: what
+//! was written since the last sync that succeeded is in doubt.
 
+use core::ffi::c_char;
 use std::io;
 
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
@@ -68,6 +79,133 @@ pub enum Op {
         /// How many there are.
         length: u32,
     },
+    /// Opens a file; the result is its handle. It is not passed on to programs that are executed.
+    Open {
+        /// The name, ended by a zero byte; relative to the working directory.
+        path: *const c_char,
+        /// For what.
+        options: OpenOptions,
+    },
+    /// Reads from a file into `buffer`; the result is the number of bytes, 0 only at its end.
+    ReadAt {
+        /// The file.
+        handle: Handle,
+        /// Where to put the bytes.
+        buffer: *mut u8,
+        /// How many fit.
+        length: u32,
+        /// Where in the file to begin, in bytes; below 2^63.
+        offset: u64,
+    },
+    /// Writes to a file from `buffer`; the result is the number of bytes taken, fewer if the disk
+    /// is full or a limit reached. A file that is open for [append](OpenOptions::append) takes
+    /// them at its end, whatever `offset` says.
+    WriteAt {
+        /// The file.
+        handle: Handle,
+        /// Where the bytes are.
+        buffer: *const u8,
+        /// How many there are.
+        length: u32,
+        /// Where in the file to begin, in bytes; below 2^63.
+        offset: u64,
+    },
+    /// Writes at the end of a file that is open for [append](OpenOptions::append); the result is
+    /// the number of bytes taken.
+    Append {
+        /// The file.
+        handle: Handle,
+        /// Where the bytes are.
+        buffer: *const u8,
+        /// How many there are.
+        length: u32,
+    },
+    /// Waits until what was written to a file lasts (fsync); the result is 0. Also for a directory,
+    /// whose names are what lasts then.
+    Sync {
+        /// The file.
+        handle: Handle,
+        /// Whether its times may be left out (fdatasync). Its length is always kept.
+        data_only: bool,
+    },
+    /// Cuts a file, or fills it up with zeros; the result is 0.
+    SetLength {
+        /// The file.
+        handle: Handle,
+        /// In bytes; below 2^63.
+        length: u64,
+    },
+    /// Gives a file another name, in place of the file that has it, at once; the result is 0.
+    Rename {
+        /// The name that it has, ended by a zero byte.
+        from: *const c_char,
+        /// The name that it gets, ended by a zero byte.
+        to: *const c_char,
+    },
+    /// Removes a name, and the file with its last one; the result is 0. Not for directories.
+    Remove {
+        /// The name, ended by a zero byte.
+        path: *const c_char,
+    },
+}
+
+impl Op {
+    /// Whether it is on a file or on a name. Such an operation waits for the disk and for nobody
+    /// else; once it has begun, a [cancel](Driver::cancel) does not end it early.
+    pub fn is_on_files(&self) -> bool {
+        !matches!(self, Self::Poll { .. } | Self::Recv { .. } | Self::Send { .. })
+    }
+}
+
+/// What a file is [opened](Op::Open) for. The names mean what they mean in std's `OpenOptions`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OpenOptions {
+    /// Reading.
+    pub read: bool,
+    /// Writing anywhere.
+    pub write: bool,
+    /// Writing at the end, wherever that is at the moment of the write.
+    pub append: bool,
+    /// Makes it empty. Needs `write`.
+    pub truncate: bool,
+    /// Makes the file if it is not there. Needs `write` or `append`.
+    pub create: bool,
+    /// Makes the file, and fails if it is there. Needs `write` or `append`; `create` and
+    /// `truncate` have no effect then.
+    pub create_new: bool,
+    /// Fails if it is no directory. To [sync](Op::Sync) it: only with `read`, and nothing else.
+    pub directory: bool,
+    /// Who may do what with a file that is made, less the process's umask.
+    pub mode: u32,
+}
+
+impl OpenOptions {
+    /// For nothing yet; a file that is made is for everybody to read and write, less the umask.
+    pub const NONE: Self = Self {
+        read: false,
+        write: false,
+        append: false,
+        truncate: false,
+        create: false,
+        create_new: false,
+        directory: false,
+        mode: 0o666,
+    };
+
+    /// Whether they make sense together. What does not is refused with `EINVAL`, everywhere alike.
+    pub fn are_valid(&self) -> bool {
+        let writes = self.write || self.append;
+        let makes = self.create || self.create_new;
+        (writes || self.read && !makes)
+            && (!self.truncate || self.create_new || (self.write && !self.append))
+            && !(self.directory && (writes || makes || self.truncate))
+    }
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self::NONE
+    }
 }
 
 /// The end of an operation.
@@ -157,7 +295,8 @@ pub trait Driver: Sized + 'static {
     /// Begins an operation. It may reach the kernel only at the next [`tick`](Driver::tick) or
     /// [`wait`](Driver::wait). Several in flight on one handle are served in no particular order
     /// (io_uring takes the last one first): who cares for the order of bytes keeps to one
-    /// [`Recv`](Op::Recv) and one [`Send`](Op::Send) at a time.
+    /// [`Recv`](Op::Recv) and one [`Send`](Op::Send) at a time. That holds for files too: a
+    /// [`Sync`](Op::Sync) covers the writes that have completed when it is submitted.
     ///
     /// # Safety
     /// The memory that `op` names stays valid and unused until the completion; `token` is not in
@@ -289,6 +428,21 @@ pub trait Driver: Sized + 'static {
         interest: Interest,
         deadline: Option<Instant>,
     ) -> io::Result<bool>;
+
+    /// Does an operation while the calling *thread* waits; the result is as in a [`Completion`].
+    /// For threads that have no driver.
+    ///
+    /// # Safety
+    /// The memory that `op` names is valid, and nobody else uses it.
+    #[track_caller]
+    unsafe fn block_on(op: Op) -> i32;
+
+    /// The length of a file, in bytes.
+    ///
+    /// # Errors
+    /// The kernel's.
+    #[track_caller]
+    fn file_length(handle: Handle) -> io::Result<u64>;
 
     /// A handle that becomes readable when the process gets `signal`, from now on instead of the
     /// signal's default effect. Each call gives a handle of its own, to be [closed](Driver::close).

@@ -1,4 +1,4 @@
-//! A driver over the sockets of [`net`](crate::net).
+//! A driver over the sockets of [`net`](crate::net) and the files of [`files`](crate::files).
 //!
 //! An operation completes at the first tick or wait of its owner that finds it possible. Whether
 //! that is before or after what others do is loom's choice of the running thread, so all orders of
@@ -22,7 +22,7 @@ use raddle_platform::{Instant, Platform};
 use crate::history::Effect;
 use crate::token::Token;
 use crate::world::{Kind, Step};
-use crate::{Loom, net};
+use crate::{Loom, files, net};
 
 /// See the [module](self).
 pub struct LoomDriver {
@@ -62,7 +62,9 @@ impl LoomDriver {
 
     /// Ends an operation that its submitter has given up: with its own result, if it came first.
     fn end_early(&mut self, op: &Op, token: OpToken) {
-        let result = net::attempt(op, None).unwrap_or(-libc::ECANCELED);
+        // An operation on files is always possible, so it would never be called back.
+        let attempt = if op.is_on_files() { None } else { net::attempt(op, None) };
+        let result = attempt.unwrap_or(-libc::ECANCELED);
         self.complete(op, token, result);
     }
 
@@ -209,7 +211,11 @@ impl Driver for LoomDriver {
     }
     fn close(handle: Handle) {
         let step = Step::plain(Kind::Driver, "close", None);
-        net::close(handle);
+        if files::is_file(handle) {
+            files::close(handle);
+        } else {
+            net::close(handle);
+        }
         step.end(Effect::Done);
     }
 
@@ -234,10 +240,38 @@ impl Driver for LoomDriver {
         })
     }
 
+    unsafe fn block_on(op: Op) -> i32 {
+        let step = Step::plain(Kind::Driver, "block_on", None);
+        // SAFETY: the caller's promise.
+        let result = unsafe { block_on(&op) };
+        step.end(Effect::Value(result.unsigned_abs().into()));
+        result
+    }
+
+    fn file_length(handle: Handle) -> io::Result<u64> {
+        step("file_length", || files::length(handle).map_err(io::Error::from_raw_os_error))
+    }
+
     fn signal(_: Signal) -> io::Result<Handle> {
         Ok(net::signal())
     }
     fn take_signal(handle: Handle) -> io::Result<bool> {
         net::take_signal(handle)
+    }
+}
+
+/// # Safety
+/// The memory that `op` names is valid, and nobody else uses it.
+unsafe fn block_on(op: &Op) -> i32 {
+    if op.is_on_files() {
+        // SAFETY: the caller's promise.
+        return unsafe { files::perform(op) };
+    }
+    let Ok(token) = net::token() else { return -libc::EBADF };
+    loop {
+        match net::attempt(op, Some(&token)) {
+            Some(result) => return result,
+            None => token.park(),
+        }
     }
 }

@@ -31,7 +31,8 @@
 //!   loads reach back seven stores at most.
 //! - Load buffering is not explored.
 //! - Five threads, with the main one. Time moves only when a wait times out. The network is in
-//!   memory, and loses, delays and reorders nothing.
+//!   memory, and loses, delays and reorders nothing; so are files, which do what they are told at
+//!   once.
 //!
 //! Its search misses interleavings besides (tokio-rs/loom#166, #392); that this platform mends.
 
@@ -39,6 +40,7 @@ mod atomics;
 mod clock;
 mod cpu;
 mod driver;
+mod files;
 mod history;
 mod judge;
 mod loads;

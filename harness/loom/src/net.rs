@@ -19,6 +19,7 @@ use std::sync::Arc;
 use loom::sync::Condvar;
 use raddle_platform::driver::{Handle, Interest, Op};
 
+use crate::files;
 use crate::token::Token;
 use crate::world::{World, with};
 
@@ -405,7 +406,9 @@ pub(crate) fn nodelay(of: Handle, change: Option<bool>) -> io::Result<bool> {
 
 /// Counts an operation that a driver got, or completed.
 pub(crate) fn count_in_flight(op: &Op, more: isize) {
-    let (Op::Poll { handle, .. } | Op::Recv { handle, .. } | Op::Send { handle, .. }) = *op;
+    let (Op::Poll { handle, .. } | Op::Recv { handle, .. } | Op::Send { handle, .. }) = *op else {
+        return;
+    };
     net(|net| {
         if let Ok(socket) = net.open(handle) {
             socket.in_flight = socket.in_flight.saturating_add_signed(more);
@@ -437,6 +440,8 @@ pub(crate) fn attempt(op: &Op, waiter: Option<&Arc<Token>>) -> Option<i32> {
         Op::Poll { handle, interest } => (handle, interest),
         Op::Recv { handle, .. } => (handle, Interest::Readable),
         Op::Send { handle, .. } => (handle, Interest::Writable),
+        // SAFETY: the submitter keeps the memory valid and unused until the completion.
+        _ => return Some(unsafe { files::perform(op) }),
     };
     match ready(handle, interest, waiter) {
         Ok(false) => return None,
@@ -454,6 +459,7 @@ pub(crate) fn attempt(op: &Op, waiter: Option<&Arc<Token>>) -> Option<i32> {
             // SAFETY: as above.
             net.transmit(handle, unsafe { core::slice::from_raw_parts(buffer, length as usize) })
         }
+        _ => unreachable!("the operation is on a socket"),
     });
     Some(match done {
         Ok((count, waiting)) => {

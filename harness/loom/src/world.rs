@@ -22,6 +22,7 @@ use raddle_platform::SlotKey;
 use raddle_platform::global::Table;
 
 use crate::cpu;
+use crate::files::Files;
 use crate::history::History;
 use crate::model::Model;
 use crate::net::Net;
@@ -148,6 +149,7 @@ pub(crate) struct World {
     /// What sequentially consistent fences touch: they stand in one order.
     pub(crate) fences: Condvar,
     pub(crate) net: RefCell<Net>,
+    pub(crate) files: RefCell<Files>,
     pub(crate) globals_lock: Mutex<()>,
     pub(crate) globals: RefCell<Table>,
 }
@@ -168,6 +170,7 @@ impl World {
             clock: Condvar::new(),
             fences: Condvar::new(),
             net: RefCell::default(),
+            files: RefCell::default(),
             globals_lock: Mutex::new(()),
             globals: RefCell::default(),
         }

@@ -215,6 +215,10 @@ impl Driver for SimDriver {
     unsafe fn submit(&mut self, op: Op, token: Token) {
         self.step(Name::Submit, |driver, world| {
             world.counts.io += 1;
+            if op.is_on_files() {
+                driver.ended.push(Completion { token, result: -libc::ENOSYS });
+                return Ok(driver.operations.len() as u64);
+            }
             world.net.count_in_flight(&op, 1);
             driver.operations.push((op, token));
             Ok(driver.operations.len() as u64)
@@ -364,6 +368,14 @@ impl Driver for SimDriver {
                 return ask(|world| world.net.is_ready(handle, interest));
             }
         }
+    }
+
+    unsafe fn block_on(_: Op) -> i32 {
+        -libc::ENOSYS
+    }
+
+    fn file_length(_: Handle) -> io::Result<u64> {
+        Err(io::Error::from_raw_os_error(libc::ENOSYS))
     }
 
     fn signal(signal: Signal) -> io::Result<Handle> {

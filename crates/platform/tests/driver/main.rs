@@ -1,6 +1,7 @@
 //! The drivers of production: one list of properties over all of them, what needs no driver,
 //! signals, and kernels that refuse.
 
+mod files;
 mod operations;
 mod refused;
 mod signals;

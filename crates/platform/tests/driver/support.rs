@@ -153,7 +153,7 @@ impl Rig {
         Self { driver, in_flight: HashSet::new(), completions: Vec::new() }
     }
 
-    fn submit(&mut self, op: Op, token: u64) {
+    pub(crate) fn submit(&mut self, op: Op, token: u64) {
         assert!(self.in_flight.insert(token), "the test uses {token} twice");
         // SAFETY: the tests keep their buffers until the completion, or until the driver is gone.
         unsafe { self.driver.submit(op, Token(token)) };

@@ -7,12 +7,13 @@ use super::{Net, Refusal, Result};
 use crate::faults::FaultKind;
 use crate::world::{Failed, World};
 
-/// What an operation is on, and what it waits for.
+/// What an operation is on, and what it waits for. It is no operation on files.
 pub(crate) fn target(op: &Op) -> (Handle, Interest) {
     match *op {
         Op::Poll { handle, interest } => (handle, interest),
         Op::Recv { handle, .. } => (handle, Interest::Readable),
         Op::Send { handle, .. } => (handle, Interest::Writable),
+        _ => unreachable!("the operation is on a socket"),
     }
 }
 
@@ -96,6 +97,7 @@ impl World {
                 let bytes = unsafe { core::slice::from_raw_parts(buffer, length as usize) };
                 self.transmit(handle, bytes)
             }
+            _ => unreachable!("the operation is on a socket"),
         };
         match done {
             Ok(count) => Ok(count as i32),

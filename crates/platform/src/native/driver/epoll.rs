@@ -18,9 +18,12 @@
 //! (EPOLL_CTL_MOD, or ADD where that says ENOENT). The descriptor's generation goes with each
 //! arming and comes back with the report; a report of another generation is of another file.
 //!
-//! **Memory.** The kernel keeps no pointer into a buffer between calls, so dropping the driver or
-//! closing a descriptor under an operation cannot hurt memory. (The operation then waits until it
-//! is cancelled.)
+//! **Files** are always ready and block all the same: their operations go to
+//! [other threads](super::offload), which ring the bell.
+//!
+//! **Memory.** The kernel keeps no pointer into a socket's buffer between calls, so dropping the
+//! driver or closing a socket under an operation cannot hurt memory. (The operation then waits
+//! until it is cancelled.) Operations on files that have begun are waited for.
 //!
 //! **Costs.** Operations live in a slab, queues are links in it, and a table finds the slot of a
 //! token to cancel. All grow to their high-water mark and stay: nothing is allocated per
@@ -34,6 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::notifier::{Bell, NativeNotifier, new_eventfd};
+use super::offload::Offload;
 use super::sockets::{check, recv_raw, send_raw, time_until};
 use crate::driver::{Completion, Config, Interest, Op, Token};
 use crate::native::clock::NativeClock;
@@ -59,6 +63,7 @@ pub(super) struct Epoll {
     waiting: HashMap<u64, u32, BuildHasherDefault<TokenHasher>>,
     /// Completions that nobody has asked for yet.
     ready: Vec<Completion>,
+    offload: Offload,
     reports: Box<[libc::epoll_event; BATCH]>,
 }
 
@@ -103,7 +108,7 @@ impl File {
     }
 }
 
-/// The number and the direction of what `op` waits for.
+/// The number and the direction of what `op` waits for, on a socket.
 fn target(op: &Op) -> (RawFd, usize) {
     match *op {
         Op::Poll { handle, interest: Interest::Readable } | Op::Recv { handle, .. } => {
@@ -112,14 +117,15 @@ fn target(op: &Op) -> (RawFd, usize) {
         Op::Poll { handle, interest: Interest::Writable } | Op::Send { handle, .. } => {
             (handle.0, 1)
         }
+        _ => unreachable!("operations on files do not wait here"),
     }
 }
 
-/// Tries `op`; none if it would block.
+/// Tries `op`, on a socket; none if it would block.
 ///
 /// # Safety
 /// Its memory is valid.
-unsafe fn attempt(op: &Op) -> Option<i32> {
+pub(super) unsafe fn attempt(op: &Op) -> Option<i32> {
     let result = match *op {
         Op::Poll { .. } => return None,
         Op::Recv { handle, buffer, length } => {
@@ -130,6 +136,7 @@ unsafe fn attempt(op: &Op) -> Option<i32> {
             // SAFETY: the caller's promise.
             unsafe { send_raw(handle.0, buffer, length as usize) }
         }
+        _ => unreachable!("operations on files do not wait here"),
     };
     match &result {
         Ok(count) => Some(i32::try_from(*count).expect("the kernel moves at most 2 GiB at a time")),
@@ -150,6 +157,7 @@ impl Epoll {
         // SAFETY: the kernel just made it, and nobody else has it.
         let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
         let bell = Bell::new(new_eventfd()?, None);
+        let offload = Offload::new(&bell);
         let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
         control(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, bell.eventfd(), events, BELL)?;
         Ok(Self {
@@ -160,6 +168,7 @@ impl Epoll {
             free: NONE,
             waiting: HashMap::default(),
             ready: Vec::new(),
+            offload,
             reports: Box::new([libc::epoll_event { events: 0, u64: 0 }; BATCH]),
         })
     }
@@ -169,13 +178,17 @@ impl Epoll {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.waiting.len() + self.ready.len()
+        self.waiting.len() + self.ready.len() + self.offload.in_flight()
     }
 
     /// # Safety
     /// As [`Driver::submit`](crate::Driver::submit).
     pub(super) unsafe fn submit(&mut self, op: Op, token: Token) {
         debug_assert!(token.0 < Token::RESERVED, "{token:?} belongs to the driver");
+        if op.is_on_files() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.offload.submit(op, token) };
+        }
         let (fd, direction) = target(&op);
         let Ok(number) = usize::try_from(fd) else {
             return self.ready.push(Completion { token, result: -libc::EBADF });
@@ -196,6 +209,8 @@ impl Epoll {
     pub(super) fn cancel(&mut self, token: Token) {
         if let Some(slot) = self.waiting.get(&token.0).copied() {
             self.complete(slot, -libc::ECANCELED);
+        } else {
+            self.offload.cancel(token);
         }
     }
 
@@ -205,6 +220,7 @@ impl Epoll {
             self.cancel(Token(token));
         }
         completions.append(&mut self.ready);
+        self.offload.end(completions);
     }
 
     #[inline]
@@ -212,10 +228,12 @@ impl Epoll {
         if !self.waiting.is_empty() {
             self.look(Some(AT_ONCE));
         }
+        self.offload.collect(&mut self.ready);
         completions.append(&mut self.ready);
     }
 
     pub(super) fn wait(&mut self, deadline: Option<Instant>, completions: &mut Vec<Completion>) {
+        self.offload.collect(&mut self.ready);
         if !self.ready.is_empty() || !self.bell.doze() {
             self.tick(completions);
         } else {
@@ -229,6 +247,7 @@ impl Epoll {
                     break;
                 }
             }
+            self.offload.collect(&mut self.ready);
             completions.append(&mut self.ready);
         }
         self.bell.rise();

@@ -12,9 +12,14 @@
 //! them to it. What differs is when the work is done: io_uring begins an operation at the next
 //! `tick` or `wait`, in a batch with others; epoll tries it when it is submitted, and needs a
 //! system call for each that has to wait. Sockets, signals and notifiers are the same for both.
+//!
+//! Files know no readiness. What io_uring cannot do with them (all of it under epoll, one or the
+//! other thing on an old kernel) goes to a few [threads](offload) that may block.
 
 mod epoll;
+mod files;
 mod notifier;
+mod offload;
 mod refused;
 mod signals;
 mod sockets;
@@ -36,7 +41,8 @@ use uring::Uring;
 /// The kernel's I/O: an io_uring or an epoll instance of the thread that made it.
 ///
 /// Dropping one ends its operations. With io_uring that takes until the kernel has given back all
-/// memory that they name, which is soon: operations on sockets can always be cancelled.
+/// memory that they name, which is soon: operations on sockets can always be cancelled. Operations
+/// on files that have begun are waited for.
 #[derive(Debug)]
 pub struct NativeDriver(Backend);
 
@@ -186,6 +192,15 @@ impl Driver for NativeDriver {
         deadline: Option<Instant>,
     ) -> io::Result<bool> {
         sockets::block_until_ready(handle, interest, deadline)
+    }
+
+    unsafe fn block_on(op: Op) -> i32 {
+        // SAFETY: the caller's promise.
+        unsafe { files::block_on(&op) }
+    }
+
+    fn file_length(handle: Handle) -> io::Result<u64> {
+        files::length(handle)
     }
 
     fn signal(signal: Signal) -> io::Result<Handle> {

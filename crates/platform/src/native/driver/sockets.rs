@@ -24,7 +24,7 @@ fn check_size(result: libc::ssize_t) -> io::Result<usize> {
 }
 
 /// Repeats a call that a signal interrupted. It ends because a signal comes only so often.
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -13,16 +13,21 @@
 //! ```text
 //! 0 0 token                a Recv or Send
 //! 0 1 token                a Poll: its result is a mask of events, handed over as 0
-//! 1 - kind (32) | index    the driver's own, never handed over
+//! 1 1 token                an operation on files
+//! 1 0 kind (30) | index    the driver's own, never handed over
 //! ```
 //!
 //! **Order.** The kernel takes submissions in the order in which they were made. A cancel therefore
 //! never meets a later operation under a token that was used again, and always finds one that was
-//! submitted before it. It does not know whether its token names a Poll, so it asks for both.
+//! submitted before it. It does not know what its token names, so it asks for each kind.
+//!
+//! **Files.** What the kernel's io_uring cannot do with them goes to
+//! [other threads](super::offload), which ring the bell. Before Linux 6.9 that is SetLength.
 //!
 //! **The kernel writes to our callers' memory.** An operation leaves the kernel only with its
 //! completion, so dropping the driver cancels everything and then *waits* until nothing is in
-//! flight. All operations are on sockets and wait interruptibly, so that this ends promptly.
+//! flight. Operations on sockets wait interruptibly, so that this ends promptly; those on files
+//! take as long as the disk does.
 //!
 //! **Waking.** A multishot poll watches the [bell](super::notifier)'s eventfd: one submission for
 //! the driver's whole life. A ring wakes another by message (MSG_RING) when submissions wait, with
@@ -39,7 +44,9 @@ use std::time::Duration;
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 
+use super::files;
 use super::notifier::{Bell, NativeNotifier, new_eventfd};
+use super::offload::Offload;
 use super::refused::UringRefused;
 use super::sockets::check;
 use crate::driver::{Completion, Config, Interest, Op, Token};
@@ -48,6 +55,7 @@ use crate::time::{Clock, Instant};
 
 const POLL: u64 = 1 << 62;
 const OWN: u64 = 1 << 63;
+const FILE: u64 = OWN | POLL;
 /// The kind of an own operation.
 const KIND: u64 = OWN | (0xffff_ffff << 32);
 const BELL: u64 = OWN;
@@ -86,7 +94,13 @@ type Flag = for<'a> fn(&'a mut Builder) -> &'a mut Builder;
 pub(super) struct Uring {
     ring: IoUring,
     bell: Arc<Bell>,
+    /// Operations in the ring.
     in_flight: usize,
+    /// How many of them are on files.
+    files_in_flight: usize,
+    /// What the kernel can do with files: one bit for each code of an operation.
+    supported: u64,
+    offload: Offload,
     /// What was taken off the completion queue before anybody asked.
     stash: Vec<Completion>,
     messages: Messages,
@@ -110,13 +124,18 @@ impl Uring {
     fn with_steps(config: &Config, steps: &[&[Flag]]) -> Result<Self, UringRefused> {
         let mut ring = build(config.entries.max(1), steps)
             .map_err(|error| UringRefused::new("io_uring_setup", error))?;
-        let messages = Messages::new(try_out(&mut ring)?);
+        let (messages, supported) = try_out(&mut ring)?;
+        let messages = Messages::new(messages);
         let eventfd = new_eventfd().map_err(|error| UringRefused::new("eventfd", error))?;
         let message_fd = if messages.works { Some(duplicate(&ring)?) } else { None };
+        let bell = Bell::new(eventfd, message_fd);
         let mut driver = Self {
             ring,
-            bell: Bell::new(eventfd, message_fd),
+            offload: Offload::new(&bell),
+            bell,
             in_flight: 0,
+            files_in_flight: 0,
+            supported,
             stash: Vec::new(),
             messages,
             _not_send: PhantomData,
@@ -131,7 +150,7 @@ impl Uring {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.in_flight + self.offload.in_flight()
     }
 
     /// # Safety
@@ -153,6 +172,14 @@ impl Uring {
                 let send = opcode::Send::new(Fd(handle.0), buffer, length);
                 send.flags(libc::MSG_NOSIGNAL).build().user_data(token.0)
             }
+            _ => match files::entry(&op, self.supported) {
+                Some(entry) => {
+                    self.files_in_flight += 1;
+                    entry.user_data(token.0 | FILE)
+                }
+                // SAFETY: the caller's promise.
+                None => return unsafe { self.offload.submit(op, token) },
+            },
         };
         // SAFETY: the caller's promise about the memory holds until the completion.
         unsafe { self.push(&entry) };
@@ -160,10 +187,12 @@ impl Uring {
     }
 
     pub(super) fn cancel(&mut self, token: Token) {
+        self.offload.cancel(token);
         if self.in_flight == 0 {
             return;
         }
-        for user_data in [token.0, token.0 | POLL] {
+        let kinds = if self.files_in_flight == 0 { &[0, POLL][..] } else { &[0, POLL, FILE] };
+        for user_data in kinds.iter().map(|kind| token.0 | kind) {
             let entry = opcode::AsyncCancel::new(user_data).build().user_data(CANCEL);
             // SAFETY: a cancel names no memory.
             unsafe { self.push(&entry) };
@@ -278,6 +307,7 @@ impl Uring {
         if !self.stash.is_empty() {
             completions.append(&mut self.stash);
         }
+        self.offload.collect(completions);
         self.collect(completions);
     }
 
@@ -286,10 +316,11 @@ impl Uring {
         let mut bell_is_watched = true;
         for entry in self.ring.completion() {
             let (data, result) = (entry.user_data(), entry.result());
-            if data & OWN == 0 {
+            if data & FILE != OWN {
                 self.in_flight -= 1;
-                let result = if data & POLL == 0 { result } else { result.min(0) };
-                completions.push(Completion { token: Token(data & !POLL), result });
+                self.files_in_flight -= usize::from(data & FILE == FILE);
+                let result = if data & FILE == POLL { result.min(0) } else { result };
+                completions.push(Completion { token: Token(data & !FILE), result });
                 continue;
             }
             match data & KIND {
@@ -315,6 +346,7 @@ impl Uring {
     pub(super) fn end(&mut self, completions: &mut Vec<Completion>) {
         self.cancel_everything();
         self.tick(completions);
+        self.offload.end(completions);
         while self.in_flight > 0 {
             let again = NativeClock::now() + DROP_PATIENCE;
             while self.in_flight > 0 && NativeClock::now() < again {
@@ -390,8 +422,9 @@ fn build(entries: u32, steps: &[&[Flag]]) -> io::Result<IoUring> {
     result
 }
 
-/// Finds out whether `ring` can do what the driver needs; the answer is whether it takes messages.
-fn try_out(ring: &mut IoUring) -> Result<bool, UringRefused> {
+/// Finds out whether `ring` can do what the driver needs; the answer is whether it takes messages,
+/// and which operations on files it knows.
+fn try_out(ring: &mut IoUring) -> Result<(bool, u64), UringRefused> {
     if !ring.params().is_feature_ext_arg() || !ring.params().is_feature_nodrop() {
         return Err(UringRefused::too_old("features EXT_ARG and NODROP"));
     }
@@ -425,7 +458,12 @@ fn try_out(ring: &mut IoUring) -> Result<bool, UringRefused> {
             _ => {}
         }
     }
-    if cancels { Ok(sends) } else { Err(UringRefused::too_old("cancelling everything")) }
+    let supported = files::supported(&probe);
+    if cancels {
+        Ok((sends, supported))
+    } else {
+        Err(UringRefused::too_old("cancelling everything"))
+    }
 }
 
 /// Another descriptor of `ring`.

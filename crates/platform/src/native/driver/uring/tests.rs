@@ -184,3 +184,43 @@ fn a_drop_waits_for_more_than_one_visit_yields() {
         sockets::close(listener);
     });
 }
+
+#[test]
+fn what_the_kernel_cannot_do_with_files_is_done_by_threads() {
+    let name = std::env::temp_dir().join(format!("raddle-offload-{}", std::process::id()));
+    let path = std::ffi::CString::new(name.to_str().expect("text")).expect("no zero in it");
+    each_step(|mut driver| {
+        for supported in [driver.supported, 0] {
+            driver.supported = supported;
+            let mut run = |op| {
+                let mut completions = Vec::new();
+                // SAFETY: the memory is valid until the completion.
+                unsafe { driver.submit(op, Token(1)) };
+                let with_threads = driver.offload.in_flight();
+                assert_eq!(with_threads, usize::from(supported == 0), "{op:?}");
+                while completions.is_empty() {
+                    driver.wait(None, &mut completions);
+                }
+                assert_eq!((completions.len(), driver.in_flight()), (1, 0));
+                completions[0].result
+            };
+            let options = crate::driver::OpenOptions {
+                read: true,
+                write: true,
+                create: true,
+                truncate: true,
+                ..Default::default()
+            };
+            let handle = Handle(run(Op::Open { path: path.as_ptr(), options }));
+            let (bytes, mut buffer) = (*b"selvage", [0; 8]);
+            let write = Op::WriteAt { handle, buffer: bytes.as_ptr(), length: 7, offset: 1 };
+            assert_eq!(run(write), 7);
+            assert_eq!(run(Op::Sync { handle, data_only: true }), 0);
+            let read = Op::ReadAt { handle, buffer: buffer.as_mut_ptr(), length: 8, offset: 0 };
+            assert_eq!(run(read), 8);
+            assert_eq!(&buffer, b"\0selvage");
+            assert_eq!(run(Op::Remove { path: path.as_ptr() }), 0);
+            sockets::close(handle);
+        }
+    });
+}
