@@ -441,7 +441,6 @@ pub trait Driver: Sized + 'static {
     ///
     /// # Errors
     /// The kernel's.
-    #[track_caller]
     fn file_length(handle: Handle) -> io::Result<u64>;
 
     /// A handle that becomes readable when the process gets `signal`, from now on instead of the

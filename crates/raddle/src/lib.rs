@@ -38,11 +38,13 @@
 //! | locks | [`sync`] | [`on::Mutex`], … |
 //! | time | [`time`] | [`on::sleep`], … |
 //! | TCP | [`net`] | [`on::net`] |
+//! | files | [`fs`] | [`on::fs`] |
 //! | signals | [`signal`] | [`on::signal`] |
 //! | the runtime itself | [`runtime`] | [`on::Runtime`] |
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod fs;
 pub mod net;
 pub mod on;
 pub mod runtime;

@@ -34,6 +34,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod cancel;
+pub mod fs;
 mod handle;
 mod io;
 pub mod net;

@@ -249,7 +249,7 @@ impl Driver for LoomDriver {
     }
 
     fn file_length(handle: Handle) -> io::Result<u64> {
-        step("file_length", || files::length(handle).map_err(io::Error::from_raw_os_error))
+        files::length(handle).map_err(io::Error::from_raw_os_error)
     }
 
     fn signal(_: Signal) -> io::Result<Handle> {

@@ -99,6 +99,7 @@ const OWN: &[(&str, Category)] =
 /// Operations that other things have too, so that only a path through the platform tells.
 const ASSOCIATED: &[(&str, Category)] = &[
     ("accept", Category::Driver),
+    ("block_on", Category::Driver),
     ("block_until_ready", Category::Driver),
     ("buggify", Category::Other),
     ("cancel", Category::Driver),

@@ -5,7 +5,8 @@
 //! the fiber does not return before the *original* completion, also when it is cancelled: so a
 //! fiber may lend its own stack to the kernel as a buffer. A future can be dropped or forgotten at
 //! any time, so its record is a counted allocation that the operation itself keeps, and it names
-//! no memory of the future: futures wait for readiness and then call without blocking.
+//! no memory of the future: futures wait for readiness and then call without blocking. Files know no
+//! readiness, so the operation of a future owns its buffer: see [`fs`](crate::fs).
 
 mod blocking;
 mod readiness;
@@ -15,7 +16,7 @@ use core::ptr::NonNull;
 use raddle_platform::driver::{Completion, Token};
 
 pub(crate) use blocking::{interrupted_io, perform, retry_blocking};
-pub(crate) use readiness::{Readiness, Socket};
+pub(crate) use readiness::{Readiness, Socket, cancel};
 
 /// The head of every operation's record.
 #[repr(C)]

@@ -59,7 +59,7 @@ impl<P: Platform> Drop for Socket<P> {
 
 /// Asks the worker whose driver has the operation for its end. If it has completed meanwhile, its
 /// token may name a younger one: that completes early, its future tries again, nothing is lost.
-fn cancel<P: Platform>(shared: &Shared<P>, worker: usize, token: Token) {
+pub(crate) fn cancel<P: Platform>(shared: &Shared<P>, worker: usize, token: Token) {
     match Worker::<P>::current_of(shared) {
         Some(current) if current.index == worker => {
             // Its submission may still wait among the commands.
