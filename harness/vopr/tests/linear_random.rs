@@ -264,14 +264,24 @@ where
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        max_global_rejects: 5,
+        ..Default::default()
+    })]
 
     #[test]
     fn what_was_one_at_a_time_is_linearizable(seed: u64, clients in 1_usize..6) {
+        let map = Map::default();
         check(&Register::of(0), &registers(seed, clients, 40), Bounds::default()).unwrap();
-        check(&Queue::unbounded(), &queues(seed, clients, 40), Bounds::default()).unwrap();
-        check_keyed(&Map::default(), &maps(seed, clients, 60, 4, 0), Bounds::default()).unwrap();
-        check_keyed(&Map::default(), &maps(seed, clients, 60, 4, 2), Bounds::default()).unwrap();
+        check_keyed(&map, &maps(seed, clients, 60, 4, 0), Bounds::default()).unwrap();
+        check_keyed(&map, &maps(seed, clients, 60, 4, 2), Bounds::default()).unwrap();
+        // A queue remembers the order of all that was in flight at once: with many clients the
+        // search may give up. Then it says nothing, and too many such cases fail the test.
+        let verdict = check(&Queue::unbounded(), &queues(seed, clients, 40), Bounds::default());
+        prop_assume!(!matches!(verdict, Verdict::GaveUp { .. }));
+        verdict.unwrap();
     }
 
     #[test]

@@ -308,6 +308,18 @@ impl Model for Map {
         call.outcome().is_none_or(|outcome| *outcome == answer).then_some(next)
     }
 
+    fn only_reads(&self, call: &Call<MapOp, Reply>) -> bool {
+        match &call.operation {
+            MapOp::Get(_) | MapOp::Exists(_) | MapOp::MGet(_) | MapOp::Pttl(_) | MapOp::DbSize => {
+                true
+            }
+            MapOp::Del(_) | MapOp::Expire(..) | MapOp::Persist(_) => {
+                call.outcome() == Some(&Reply::Integer(0))
+            }
+            _ => matches!(call.outcome(), Some(Reply::Nil | Reply::Error)),
+        }
+    }
+
     fn refusal(&self, state: &State, call: &Call<MapOp, Reply>) -> String {
         format!("would answer {:?}", self.answer(state, call).0)
     }

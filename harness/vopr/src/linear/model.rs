@@ -25,6 +25,12 @@ pub trait Model {
         call: &Call<Self::Operation, Self::Outcome>,
     ) -> Option<Self::State>;
 
+    /// Whether `call`, having got the answer that it got, changed nothing. If it did in any state, the
+    /// answer is no: a write of what is there already is a write. Only makes a check quicker.
+    fn only_reads(&self, _call: &Call<Self::Operation, Self::Outcome>) -> bool {
+        false
+    }
+
     /// Why [`step`](Self::step) refuses, in words that follow "here it".
     fn refusal(
         &self,

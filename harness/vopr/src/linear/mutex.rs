@@ -55,6 +55,10 @@ impl Model for Mutex {
         }
     }
 
+    fn only_reads(&self, call: &Call<MutexOp, MutexOutcome>) -> bool {
+        matches!(call.outcome(), Some(MutexOutcome::Busy | MutexOutcome::GaveUp))
+    }
+
     fn refusal(&self, state: &Option<u32>, _: &Call<MutexOp, MutexOutcome>) -> String {
         match state {
             Some(owner) => format!("is client {owner}'s"),

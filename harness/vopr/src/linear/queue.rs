@@ -91,6 +91,10 @@ impl<V: Clone + Eq + Hash + Debug> Model for Queue<V> {
         call.outcome().is_none_or(|outcome| *outcome == answer).then_some(next)
     }
 
+    fn only_reads(&self, call: &Call<QueueOp<V>, QueueOutcome<V>>) -> bool {
+        matches!(call.outcome(), Some(QueueOutcome::Full | QueueOutcome::Empty))
+    }
+
     fn refusal(&self, state: &VecDeque<V>, call: &Call<QueueOp<V>, QueueOutcome<V>>) -> String {
         format!("would answer {:?}", self.answer(state, &call.operation).0)
     }

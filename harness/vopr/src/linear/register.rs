@@ -70,6 +70,11 @@ impl<V: Clone + Eq + Hash + Debug> Model for Register<V> {
         call.outcome().is_none_or(|outcome| *outcome == answer).then_some(next)
     }
 
+    fn only_reads(&self, call: &Call<RegisterOp<V>, RegisterOutcome<V>>) -> bool {
+        let failed = call.outcome() == Some(&RegisterOutcome::Exchanged(false));
+        failed || call.operation == RegisterOp::Read
+    }
+
     fn refusal(&self, state: &V, call: &Call<RegisterOp<V>, RegisterOutcome<V>>) -> String {
         format!("would answer {:?}", Self::answer(state, &call.operation).0)
     }

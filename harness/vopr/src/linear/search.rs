@@ -4,6 +4,12 @@
 //! be any call that was invoked before the first return among the unplaced ones (the *horizon*), or
 //! whatever the model does by itself and may do before the horizon. Depth first; a configuration
 //! that was seen is not entered again.
+//!
+//! An answered call that [only reads](Model::only_reads) and can come next comes next, and nothing
+//! else is tried there: in any order that has it later it can be moved to here, where its answer is
+//! right too, and what it is moved past does not notice. (A write of what is there already cannot
+//! be moved so: later it may be the one that a read needs.) An unanswered call that leaves the state
+//! as it is is not placed at all: that says nothing, and it may still come later.
 
 use core::hash::BuildHasherDefault;
 use std::collections::hash_map::DefaultHasher;
@@ -257,6 +263,14 @@ impl<M: Model> Search<'_, M> {
         (!frame.done.taken.contains(index) && self.calls[call].from < to).then_some(call)
     }
 
+    /// The state after the candidate `index`, if it can come next.
+    fn after(&self, frame: &Frame, state: &M::State, index: usize) -> Option<(usize, M::State)> {
+        let id = self.candidate(frame, index)?;
+        let call = &self.calls[id];
+        let in_time = call.invoked.time <= frame.latest;
+        in_time.then(|| self.model.step(state, call)).flatten().map(|after| (id, after))
+    }
+
     /// The next configuration that `frame` leads to.
     fn next(
         &self,
@@ -265,15 +279,24 @@ impl<M: Model> Search<'_, M> {
     ) -> Option<(Via, Done, M::State, usize)> {
         let state = states.all[frame.state as usize].as_ref();
         let calls = frame.span + self.unanswered.len();
+        let mut only = false;
+        if frame.cursor == 0 {
+            let reads = |index: &usize| {
+                let id = self.candidate(frame, *index);
+                id.is_some_and(|id| self.model.only_reads(&self.calls[id]))
+                    && self.after(frame, state, *index).is_some_and(|(_, after)| after == *state)
+            };
+            if let Some(index) = (0..frame.span).find(reads) {
+                (frame.cursor, only) = (index, true);
+            }
+        }
         while frame.cursor < calls {
             let index = frame.cursor;
-            frame.cursor += 1;
-            let Some(id) = self.candidate(frame, index) else { continue };
-            let call = &self.calls[id];
-            if call.invoked.time > frame.latest {
+            frame.cursor = if only { usize::MAX } else { index + 1 };
+            let Some((id, after)) = self.after(frame, state, index) else { continue };
+            if index >= frame.span && after == *state {
                 continue;
             }
-            let Some(after) = self.model.step(state, call) else { continue };
             let mut done = frame.done.clone();
             if index < frame.span {
                 done.ahead.insert(index);

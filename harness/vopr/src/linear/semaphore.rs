@@ -64,6 +64,11 @@ impl Model for Semaphore {
         }
     }
 
+    fn only_reads(&self, call: &Call<SemaphoreOp, SemaphoreOutcome>) -> bool {
+        use SemaphoreOutcome::{Count, GaveUp, Refused};
+        matches!(call.outcome(), Some(Refused | GaveUp | Count(_)))
+    }
+
     fn refusal(&self, state: &u64, _: &Call<SemaphoreOp, SemaphoreOutcome>) -> String {
         format!("has {state} permits")
     }
