@@ -19,7 +19,8 @@ pub enum Strategy {
     /// Probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): random priorities,
     /// lowered at `depth - 1` random steps. A bug that needs `depth` ordered events is found with a
     /// probability that [has a bound](PctBound). The number of steps is measured by an execution
-    /// under [`RoundRobin`](Self::RoundRobin) before.
+    /// under [`RoundRobin`](Self::RoundRobin) before. Time takes part as a thread; who yields, and
+    /// time when it has come often enough while a thread could run, falls below all others.
     Pct {
         /// How many ordered events the bugs looked for need; at least 1.
         depth: u32,
@@ -242,6 +243,8 @@ pub(crate) struct Pct {
     step: u64,
     /// Below all others, for whoever spins or yields; counts down.
     low: u64,
+    /// How often time may still come although a thread could run.
+    patience: u32,
 }
 
 /// Priorities: yielders fall below [`LOW`], change points give `LOW + depth - i`, and the initial
@@ -257,7 +260,9 @@ impl Pct {
             .collect();
         changes.sort_unstable_by(|a, b| b.cmp(a));
         let time = HIGH | dice.schedule.next_u64() >> 24;
-        Self { dice, depth: bound.depth, priorities: Vec::new(), time, changes, step: 0, low: LOW }
+        let patience = [4, 64, 1024][Stream::of(seed, Purpose::Time, 2).below(3)];
+        let (depth, priorities) = (bound.depth, Vec::new());
+        Self { dice, depth, priorities, time, changes, step: 0, low: LOW, patience }
     }
 
     fn priority(&mut self, thread: u32) -> &mut u64 {
@@ -281,6 +286,21 @@ impl Pct {
             return enabled.runnable.len();
         }
         best.1
+    }
+
+    /// Time and a thread that sleeps again and again would be the only ones to run, for ever, were
+    /// both above all others: after a while time falls, as a thread that yields.
+    fn pass(&mut self, enabled: &Enabled<'_>, option: usize) {
+        if option != enabled.runnable.len() || enabled.runnable.is_empty() {
+            return;
+        }
+        match self.patience.checked_sub(1) {
+            Some(left) => self.patience = left,
+            None => {
+                self.low -= 1;
+                self.time = self.low;
+            }
+        }
     }
 
     fn lower(&mut self, enabled: &Enabled<'_>, option: usize, priority: u64) {
@@ -313,7 +333,9 @@ impl Policy for Pct {
             let left = self.changes.len() as u64;
             self.lower(enabled, option, LOW + 1 + left.min(u64::from(self.depth)));
         }
-        Ok(self.highest(enabled))
+        let option = self.highest(enabled);
+        self.pass(enabled, option);
+        Ok(option)
     }
 
     fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {

@@ -13,8 +13,7 @@ use raddle_runtime::{Runtime, runtime, scope, spawn};
 use raddle_vopr::linear::{Bounds, Bytes, History, Map, MapOp, Recorder, Reply, When, check_keyed};
 use raddle_vopr::seeds::{Purpose, Stream};
 use raddle_vopr::{
-    ALWAYS, FaultKind, Faults, Fired, Granularity, Limits, Liveness, Sim, Simulation, Strategy,
-    calm, net,
+    ALWAYS, FaultKind, Faults, Fired, Granularity, Limits, Liveness, Sim, Simulation, calm, net,
 };
 
 /// How long a client waits for an answer.
@@ -228,10 +227,7 @@ const LIVELY: Liveness = Liveness { steps: 2_000_000, virtual_time: Duration::fr
 
 fn simulation() -> Simulation {
     let limits = Limits { steps: 5_000_000, ..Limits::default() };
-    // Not by priorities: the server sweeps its keys again and again, and with time and its worker
-    // before all others nobody else would ever run.
-    let simulation = Simulation::new().strategy(Strategy::Random);
-    simulation.granularity(Granularity::Blocking).limits(limits)
+    Simulation::new().granularity(Granularity::Blocking).limits(limits)
 }
 
 /// Runs the server and its clients once: the history, and how often each fault struck.
