@@ -18,6 +18,8 @@ pub(crate) enum Event {
     Heal(u64),
     /// A paused thread goes on.
     Resume(u32),
+    /// A node that a fault has crashed starts again.
+    Restart(usize),
     /// The faults end.
     Calm,
 }
@@ -64,7 +66,8 @@ impl World {
                         self.set_runnable(thread);
                     }
                 }
-                Event::Calm => self.calm(),
+                Event::Restart(node) => self.restart(node)?,
+                Event::Calm => self.calm()?,
             }
         }
         Ok(())

@@ -21,12 +21,15 @@ pub enum Kind {
     Network = 3,
     /// Whether a fault strikes (0 for no), and in which way.
     Fault = 4,
+    /// What a disk does without being at fault: how long an operation takes, and what a loss of
+    /// power leaves of what was not synced.
+    Disk = 5,
 }
 
 impl Kind {
     /// The kind whose number this is.
     pub(crate) fn from_bits(bits: u32) -> Option<Self> {
-        [Self::Schedule, Self::Choose, Self::WeakExchange, Self::Network, Self::Fault]
+        [Self::Schedule, Self::Choose, Self::WeakExchange, Self::Network, Self::Fault, Self::Disk]
             .get(bits as usize)
             .copied()
     }

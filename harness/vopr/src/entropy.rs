@@ -12,9 +12,10 @@ use crate::world::{Class, World, operate};
 pub struct SimRng;
 
 fn draw(world: &mut World) -> u64 {
-    let (seed, current) = (world.seed, u64::from(world.current));
+    let seed = world.seed;
     let thread = world.thread();
-    let stream = thread.entropy.get_or_insert_with(|| Stream::of(seed, Purpose::Entropy, current));
+    let scope = thread.scope;
+    let stream = thread.entropy.get_or_insert_with(|| Stream::of(seed, Purpose::Entropy, scope));
     stream.next_u64()
 }
 

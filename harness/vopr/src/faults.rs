@@ -17,7 +17,7 @@ use crate::seeds::{self, Purpose, Stream};
 use crate::world::{Failed, State, World};
 
 macro_rules! kinds {
-    ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal, $rate:expr;)+) => {
+    ($($(#[doc = $doc:literal])+ $kind:ident = $name:literal, $class:ident, $rate:expr;)+) => {
         /// What can go wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
@@ -29,49 +29,67 @@ macro_rules! kinds {
             const NAMES: &[&str] = &[$($name),+];
             /// How often each strikes by default, in 65,536 chances.
             const RATES: &[u32] = &[$($rate),+];
+            const CLASSES: &[FaultClass] = &[$(FaultClass::$class),+];
         }
     };
 }
 
 kinds! {
     /// A segment takes up to two thousand times as long as usual.
-    Latency = "latency", 4096;
+    Latency = "latency", Network, 4096;
     /// A segment is lost, once or some times, and comes with its retransmission.
-    Retransmission = "retransmission", 1024;
+    Retransmission = "retransmission", Network, 1024;
     /// A segment is held back until those of other connections have overtaken it. Counts whenever
     /// that happens.
-    Reorder = "reorder", 4096;
+    Reorder = "reorder", Network, 4096;
     /// Nothing comes through between two nodes for a while.
-    Partition = "partition", 256;
+    Partition = "partition", Network, 256;
     /// Nothing comes through in one direction for a while.
-    OneWayPartition = "one-way partition", 256;
+    OneWayPartition = "one-way partition", Network, 256;
     /// A connection is reset, and what was in flight is lost.
-    Reset = "reset", 256;
+    Reset = "reset", Network, 256;
     /// A connection is dead, and neither end is told.
-    HalfOpen = "half-open", 256;
+    HalfOpen = "half-open", Network, 256;
     /// A receive gives fewer bytes than there are.
-    ShortRead = "short read", 8192;
+    ShortRead = "short read", Process, 8192;
     /// A send takes fewer bytes than there is room for.
-    ShortWrite = "short write", 8192;
+    ShortWrite = "short write", Process, 8192;
     /// An operation in flight ends with `EINTR`.
-    Interrupted = "EINTR", 1024;
+    Interrupted = "EINTR", Process, 1024;
     /// A call gives `EAGAIN` although the socket was said to be ready.
-    WouldBlock = "EAGAIN", 2048;
+    WouldBlock = "EAGAIN", Process, 2048;
     /// A cancel comes before the result that was there already: `ECANCELED`.
-    Cancelled = "ECANCELED", 16384;
+    Cancelled = "ECANCELED", Process, 16384;
     /// `accept` fails: the connection is gone, or there are too many descriptors.
-    AcceptFails = "accept fails", 2048;
+    AcceptFails = "accept fails", Process, 2048;
     /// A driver's wait returns with nothing.
-    EmptyWait = "empty wait", 2048;
+    EmptyWait = "empty wait", Process, 2048;
     /// A thread does not run for a stretch of time.
-    Pause = "pause", 32;
+    Pause = "pause", Process, 32;
     /// The wall clock jumps, forward or back; the monotonic one jumps forward, as when a machine
     /// was suspended.
-    ClockJump = "clock jump", 1024;
+    ClockJump = "clock jump", Clock, 1024;
     /// The wall clock runs faster or slower than the monotonic one.
-    ClockSkew = "clock skew", 65536;
+    ClockSkew = "clock skew", Clock, 65536;
     /// A rare path that the program asks for: [`Platform::buggify`](raddle_platform::Platform).
-    Buggify = "buggify", 16384;
+    Buggify = "buggify", Process, 16384;
+    /// A [node](crate::node) loses its power, and starts again after a while.
+    Crash = "crash", Node, 8;
+    /// The program on a node is killed, and starts again after a while.
+    Kill = "kill", Node, 8;
+}
+
+/// What faults have in common: programs that bear one class may not bear another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultClass {
+    /// Of the network.
+    Network,
+    /// Of the kernel and the machine below one program: what a call may always do.
+    Process,
+    /// Of clocks.
+    Clock,
+    /// Of nodes: they crash and start again.
+    Node,
 }
 
 /// How many kinds there are.
@@ -84,6 +102,11 @@ impl FaultKind {
     /// In words.
     pub fn name(self) -> &'static str {
         Self::NAMES[self as usize]
+    }
+
+    /// What it has in common with others.
+    pub fn class(self) -> FaultClass {
+        Self::CLASSES[self as usize]
     }
 }
 
@@ -131,11 +154,24 @@ impl Faults {
         Self { rates: [0; KINDS], swarm: false, calm_after: None, liveness }
     }
 
-    /// All but those of the clocks, each at its default rate.
+    /// All that every program must bear, each at its default rate: those of the network and of the
+    /// process. Clocks and nodes come on top, by [`with_class`](Self::with_class).
     pub fn all() -> Self {
-        let mut faults = Self::none();
-        faults.rates.copy_from_slice(FaultKind::RATES);
-        faults.without(FaultKind::ClockJump).without(FaultKind::ClockSkew)
+        Self::none().with_class(FaultClass::Network).with_class(FaultClass::Process)
+    }
+
+    /// All kinds of a class besides, each at its default rate.
+    pub fn with_class(self, class: FaultClass) -> Self {
+        Self::of(class).fold(self, Self::with)
+    }
+
+    /// None of a class.
+    pub fn without_class(self, class: FaultClass) -> Self {
+        Self::of(class).fold(self, Self::without)
+    }
+
+    fn of(class: FaultClass) -> impl Iterator<Item = FaultKind> {
+        FaultKind::ALL.iter().copied().filter(move |kind| kind.class() == class)
     }
 
     /// One more kind, at its default rate.
@@ -295,9 +331,6 @@ pub(crate) struct Plan {
     pub(crate) calm: Option<(u64, u64)>,
     /// The step at which time advanced last.
     pub(crate) time_came: u64,
-    /// Nanoseconds between the wall clock and what it should be, and its drift in a million.
-    wall_offset: i64,
-    drift: i64,
 }
 
 /// When the faults have ended, threads that can run have so many steps until time advances.
@@ -317,7 +350,6 @@ impl Plan {
                 *rate = if on { (*rate >> part).max(u32::from(*rate > 0)) } else { 0 };
             }
         }
-        let drift = [-500, -50, 50, 500][stream.below(4)];
         Self {
             rates,
             calm_after: faults.calm_after,
@@ -325,8 +357,6 @@ impl Plan {
             fired: Fired::default(),
             calm: None,
             time_came: 0,
-            wall_offset: 0,
-            drift: if rates[FaultKind::ClockSkew as usize] > 0 { drift } else { 0 },
         }
     }
 
@@ -386,16 +416,17 @@ impl World {
         Ok(self.strikes(FaultKind::Buggify, 2)? > 0)
     }
 
-    /// The wall clock's distance from what it would be without faults.
+    /// The distance of the node's wall clock from what it would be without faults.
     pub(crate) fn wall_error(&mut self) -> Result<i64, Failed> {
         if let jump @ 1.. = self.strikes(FaultKind::ClockJump, JUMPS.len() + 1)? {
-            self.plan.wall_offset += JUMPS[jump - 1] * 1_000_000_000;
+            self.host().clocks.wall_offset_ns += JUMPS[jump - 1] * 1_000_000_000;
         }
-        if self.plan.drift != 0 && self.plan.fired.of(FaultKind::ClockSkew) == 0 {
+        let clocks = self.host().clocks;
+        if clocks.drift != 0 && self.plan.fired.of(FaultKind::ClockSkew) == 0 {
             self.fired(FaultKind::ClockSkew);
         }
-        let drifted = self.now as i64 / 1_000_000 * self.plan.drift;
-        Ok(self.plan.wall_offset + drifted)
+        let drifted = self.now as i64 / 1_000_000 * clocks.drift;
+        Ok(clocks.wall_offset_ns + drifted)
     }
 
     /// The whole machine may have been suspended since the clock was read before.
@@ -418,11 +449,11 @@ impl World {
         Ok(self.next != self.current)
     }
 
-    /// The faults end: what is cut heals, who was paused goes on. What was lost stays lost. From
-    /// now the program has a limit.
-    pub(crate) fn calm(&mut self) {
+    /// The faults end: what is cut heals, who was paused goes on, which node a fault has crashed
+    /// starts again. What was lost stays lost. From now the program has a limit.
+    pub(crate) fn calm(&mut self) -> Result<(), Failed> {
         if self.plan.calm.is_some() {
-            return;
+            return Ok(());
         }
         self.plan.rates = [0; KINDS];
         self.plan.calm = Some((self.steps, self.now));
@@ -437,6 +468,7 @@ impl World {
         self.stop_at = self.limits.steps;
         let end = Duration::from_nanos(self.now).saturating_add(virtual_time);
         self.limits.virtual_time = self.limits.virtual_time.min(end);
+        self.restart_all()
     }
 
     /// Whether time advances when the faults have ended: that it does while somebody can run is as
@@ -449,8 +481,7 @@ impl World {
     #[cold]
     pub(crate) fn at_limit(&mut self) -> Result<(), Failed> {
         if self.plan.calm.is_none() && self.steps <= self.limits.steps {
-            self.calm();
-            return Ok(());
+            return self.calm();
         }
         Err(self.livelock(format!("after {} steps", self.limits.steps)))
     }
@@ -467,12 +498,13 @@ impl World {
 }
 
 /// Ends the faults of the simulation that the caller is in: what is cut heals, what is paused goes
-/// on; what was lost stays lost. Nothing is spurious any more, and time advances only when nobody
+/// on, what a fault has crashed starts again; what was lost stays lost. Nothing is spurious any more, and time advances only when nobody
 /// can run, or somebody has run for long. From now the program must end within the bounds of
 /// [`Faults::liveness`], or fails as a livelock.
 ///
 /// # Panics
 /// Outside of a simulation.
 pub fn calm() {
-    crate::world::with(World::calm);
+    let calmed = crate::world::with(World::calm);
+    calmed.unwrap_or_else(|Failed| crate::world::stop());
 }

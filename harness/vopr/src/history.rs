@@ -49,7 +49,8 @@ names! {
     Spurious => "spurious wake", Listen => "listen", Accept => "accept", Connect => "connect",
     TakeError => "take_error", Recv => "recv", Peek => "peek", Send => "send",
     Shutdown => "shutdown", Close => "close", BlockUntilReady => "block_until_ready",
-    Arrival => "a segment arrives", Fault => "a fault strikes",
+    Arrival => "a segment arrives", Fault => "a fault strikes", Boot => "a node starts",
+    Crash => "a node crashes", Await => "wait for a node",
 }
 
 impl Name {

@@ -39,6 +39,7 @@ pub mod linear;
 mod machine;
 mod memory;
 pub mod net;
+pub mod node;
 mod objects;
 mod parker;
 mod platform;
@@ -59,7 +60,7 @@ mod world;
 
 pub use decisions::{Certificate, Decision, INTERVAL, Kind, Known, Prefixes, Trace};
 pub use divergence::{Asked, Case, Divergence, Symptom};
-pub use faults::{ALWAYS, FaultKind, Faults, Fired, Liveness, calm};
+pub use faults::{ALWAYS, FaultClass, FaultKind, Faults, Fired, Liveness, calm};
 pub use judge::{OFFERS, is_expected, unused, wakes_spuriously};
 pub use platform::Sim;
 pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};

@@ -10,11 +10,13 @@ use std::sync::{Arc, Once};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
+use raddle_platform::global::Table;
 
 use crate::decisions::{Certificate, Decision, Prefixes};
 use crate::divergence::Divergence;
 use crate::faults::Fired;
 use crate::history::{Effect, Name, Operation};
+use crate::node::{ROOT, Stage};
 use crate::parker::TokenWaker;
 use crate::report::{Abandoned, Counts, Failure, FailureKind};
 use crate::trace::Events;
@@ -22,7 +24,7 @@ use crate::vector::View;
 use crate::world::{self, Class, Failed, Setup, State, Thread, Woken, World, enter, operate, with};
 
 /// Of each simulated thread. An unoptimised runtime's panic report fits.
-const STACK_BYTES: usize = 512 * 1024;
+pub(crate) const STACK_BYTES: usize = 512 * 1024;
 
 /// More threads than any history can name.
 const MAX_THREADS: usize = 4096;
@@ -102,16 +104,17 @@ fn drive() {
     loop {
         let next = with(|world| {
             world.current = world.next;
+            world.net.here = world.node();
             world.thread().fiber.take()
         });
         let Some(mut fiber) = next else { return };
         match fiber.resume(()) {
             CoroutineResult::Yield(()) => {
-                let failed = with(|world| {
+                let over = with(|world| {
                     world.thread().fiber = Some(fiber);
-                    world.failure.is_some()
+                    world.failure.is_some() || world.live == 0
                 });
-                if failed {
+                if over {
                     return;
                 }
             }
@@ -128,7 +131,7 @@ fn drive() {
 /// The end of an execution: what is left is dropped, if nothing has failed.
 fn finish() {
     with(World::check_panics);
-    let table = with(|world| {
+    let tables = with(|world| {
         if world.failure.is_some() {
             return None;
         }
@@ -140,31 +143,39 @@ fn finish() {
             all.clock.join(&view.clock);
         }
         world.views[0].clock.join(&all.clock);
-        world.globals.take()
+        Some(world.hosts.iter_mut().map(|host| host.globals.take()).collect())
     });
-    let Some(table) = table else { return };
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(table)));
-    with(|world| {
-        if dropped.is_err() {
-            world.fail(FailureKind::Panic, "a global's destructor panicked".to_owned());
-        }
-    });
+    let tables: Vec<Option<Table>> = tables.unwrap_or_default();
+    for (node, table) in tables.into_iter().enumerate() {
+        with(|world| world.net.here = node);
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(table)));
+        with(|world| {
+            if dropped.is_err() {
+                world.fail(FailureKind::Panic, "a global's destructor panicked".to_owned());
+            }
+        });
+    }
 }
 
 /// Takes out what is wanted. After a failure the rest is abandoned: destructors would run in a
 /// broken world.
 fn dismantle(mut world: World) -> Outcome {
-    let mut abandoned = Abandoned::default();
-    if world.failure.is_some() {
-        for thread in &mut world.threads {
-            if let Some(mut fiber) = thread.fiber.take() {
+    let mut abandoned = world.abandoned;
+    let failed = world.failure.is_some();
+    for thread in &mut world.threads {
+        let crashed = thread.state == State::Abandoned;
+        if (failed || crashed)
+            && let Some(mut fiber) = thread.fiber.take()
+        {
+            // Those of crashes are counted already.
+            if !crashed {
                 abandoned.threads += 1;
                 abandoned.stack_bytes += STACK_BYTES as u64;
-                // SAFETY: what is on the stack is abandoned: nothing of it runs again, and what
-                // points to it from elsewhere is never used, for it belongs to this world.
-                unsafe { fiber.force_reset() };
-                give_stack(fiber.into_stack());
             }
+            // SAFETY: what is on the stack is abandoned: nothing of it runs again, and what points
+            // to it from elsewhere is never used, for it belongs to this world.
+            unsafe { fiber.force_reset() };
+            give_stack(fiber.into_stack());
         }
     }
     let outcome = Outcome {
@@ -191,9 +202,26 @@ fn dismantle(mut world: World) -> Outcome {
 }
 
 impl World {
-    /// Adds a thread that can run.
+    /// Adds a thread that can run, on the node of the current one.
     pub(crate) fn add_thread(
         &mut self,
+        name: String,
+        body: Box<dyn FnOnce()>,
+        site: &'static Location<'static>,
+    ) -> std::io::Result<u32> {
+        let number = self.add_thread_on(self.node(), name, body, site)?;
+        if number > 0 {
+            let parent = self.views[self.current as usize].clock.clone();
+            self.views[number as usize].clock.join(&parent);
+            self.views[self.current as usize].tick(self.current);
+        }
+        Ok(number)
+    }
+
+    /// Adds a thread that can run, and has seen nothing.
+    pub(crate) fn add_thread_on(
+        &mut self,
+        node: usize,
         name: String,
         body: Box<dyn FnOnce()>,
         site: &'static Location<'static>,
@@ -211,8 +239,11 @@ impl World {
             })
         };
         let token = self.add_token();
+        let scope = self.next_scope(node);
         self.threads.push(Thread {
             name,
+            node,
+            scope,
             state: State::Joining,
             fiber: Some(fiber),
             yielder: ptr::null(),
@@ -229,11 +260,6 @@ impl World {
             entropy: None,
         });
         self.views.push(View::new(number));
-        if number > 0 {
-            let parent = self.views[self.current as usize].clock.clone();
-            self.views[number as usize].clock.join(&parent);
-            self.views[self.current as usize].tick(self.current);
-        }
         self.live += 1;
         self.counts.threads = self.counts.threads.max(u64::from(number));
         self.set_runnable(number);
@@ -250,8 +276,17 @@ impl World {
         if let Some(joiner) = joiner {
             self.set_runnable(joiner);
         }
-        if self.current == 0 && self.threads[0].panic.is_some() {
-            return Err(self.fail_by_panic("the main thread panicked".to_owned()));
+        let (current, node) = (self.current, self.node());
+        if self.hosts[node].main_thread == current {
+            if self.threads[current as usize].panic.is_some() {
+                let of = match node {
+                    ROOT => String::new(),
+                    _ => format!(" of {}", self.hosts[node].name),
+                };
+                return Err(self.fail_by_panic(format!("the main thread{of} panicked")));
+            }
+            self.hosts[node].stage = Stage::Ended;
+            self.ring_watchers(node);
         }
         if self.live > 0 { self.decide(false) } else { Ok(()) }
     }

@@ -48,9 +48,9 @@ pub(crate) fn set_token(name: Name, token: u32, serial: u64) {
     });
 }
 
-/// As the simulator has deadlines: none is not the far future.
+/// As the simulator has deadlines: in the world's time, and none is not the far future.
 pub(crate) fn deadline_ns(deadline: Instant) -> Option<u64> {
-    (deadline != Instant::FAR_FUTURE).then(|| deadline.as_nanos())
+    (deadline != Instant::FAR_FUTURE).then(|| with(|world| world.world_time(deadline.as_nanos())))
 }
 
 impl Parker for SimParker {

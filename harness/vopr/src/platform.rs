@@ -96,7 +96,8 @@ impl Platform for Sim {
             }
             world.running[current] = trace::running(event, world.running[current]);
             let task = world.running[current].task.map(Actor::Task);
-            world.waits.told(task.unwrap_or(Actor::Thread(world.current)), event, site);
+            let actor = task.unwrap_or(Actor::Thread(world.current));
+            world.host().waits.told(actor, event, site);
             world.tap.is_some()
         });
         if listens {
@@ -112,7 +113,7 @@ impl Platform for Sim {
         // Nobody else runs meanwhile: the table is not at its place.
         let table = with(|world| {
             world.held += 1;
-            world.globals.take()
+            world.host().globals.take()
         });
         let Some(mut table) = table else {
             panic!("a global asks for a global: the initialisation would wait for itself");
@@ -121,18 +122,14 @@ impl Platform for Sim {
         let name = format!("{key:?} {}", core::any::type_name::<T>());
         with(|world| {
             world.held -= 1;
-            world.globals = Some(table);
-            let current = world.current as usize;
-            let known = world.global_views.iter().position(|(known, _)| *known == name);
-            match known {
-                Some(known) => {
-                    let made = core::mem::take(&mut world.global_views[known].1);
-                    world.views[current].clock.join(&made);
-                    world.global_views[known].1 = made;
-                }
+            let (current, node) = (world.current as usize, world.node());
+            let (host, view) = (&mut world.hosts[node], &mut world.views[current]);
+            host.globals = Some(table);
+            match host.global_views.iter().find(|(known, _)| *known == name) {
+                Some((_, made)) => view.clock.join(made),
                 None => {
-                    world.global_views.push((name, world.views[current].clock.clone()));
-                    world.views[current].tick(current as u32);
+                    host.global_views.push((name, view.clock.clone()));
+                    view.tick(current as u32);
                 }
             }
         });

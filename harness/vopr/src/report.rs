@@ -124,14 +124,16 @@ impl Counts {
     }
 }
 
-/// What a failed execution left behind without running a destructor. The memory on the heap that
+/// What crashes of nodes, or a failed execution, left behind without running a destructor. The memory on the heap that
 /// belonged to it comes on top, and is not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abandoned {
     /// Threads that had not ended.
     pub threads: u64,
-    /// Their stacks. (These are used again.)
+    /// Their stacks. (These are used again in the next execution.)
     pub stack_bytes: u64,
+    /// Crashes of nodes.
+    pub crashes: u64,
 }
 
 /// A verdict, and what it rests on.

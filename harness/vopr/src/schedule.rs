@@ -4,6 +4,7 @@ use core::panic::Location;
 
 use crate::decisions::{Decision, Kind, MAX_OPTIONS, fold};
 use crate::history::{Effect, Name, Operation, Place};
+use crate::node::ROOT;
 use crate::report::FailureKind;
 use crate::strategy::Enabled;
 use crate::world::{self, Class, Failed, State, Token, Woken, World, enter, stop, switch, with};
@@ -35,10 +36,24 @@ impl World {
             self.parked_hash ^= element(thread);
             self.timed -= u32::from(deadline.is_some());
             self.tokens[token as usize].waiter = None;
-            self.waits.resumed(thread);
+            let node = self.threads[thread as usize].node;
+            self.hosts[node].waits.resumed(thread);
         }
         insert(&mut self.runnable, thread);
         self.runnable_hash ^= element(thread);
+    }
+
+    /// A thread never runs again: its node has crashed.
+    pub(crate) fn set_abandoned(&mut self, thread: u32) {
+        let state = self.threads[thread as usize].state;
+        if let State::Waiting { .. } = state {
+            self.set_runnable(thread);
+        }
+        if matches!(state, State::Runnable | State::Waiting { .. }) {
+            remove(&mut self.runnable, thread);
+            self.runnable_hash ^= element(thread);
+        }
+        self.threads[thread as usize].state = State::Abandoned;
     }
 
     /// The current thread no longer runs.
@@ -165,13 +180,16 @@ impl World {
             (FailureKind::Deadlock, "deadlock: nobody can go on:".to_owned())
         };
         for (number, thread) in self.threads.iter().enumerate() {
-            if thread.state != State::Ended {
+            if !matches!(thread.state, State::Ended | State::Abandoned) {
                 let (operation, site) = thread.doing;
-                let (name, site) = (&thread.name, Place(site));
+                let (mut name, site) = (thread.name.clone(), Place(site));
+                if thread.node != ROOT {
+                    name += &format!(" on {}", self.hosts[thread.node].name);
+                }
                 message += &format!("\n  thread {number} ({name}) is in {operation} at {site}");
             }
         }
-        message += &self.waits.describe();
+        message += &self.describe_waits();
         self.fail(kind, message)
     }
 

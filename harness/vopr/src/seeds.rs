@@ -16,6 +16,8 @@ pub enum Purpose {
     Fault,
     /// What a network does without being at fault.
     Network,
+    /// What disks do without being at fault.
+    Disk,
     /// When time advances.
     Time,
     /// The random values that the program itself asks for.
@@ -33,6 +35,7 @@ impl Purpose {
             Self::Memory => "memory",
             Self::Fault => "fault",
             Self::Network => "network",
+            Self::Disk => "disk",
             Self::Time => "time",
             Self::Entropy => "entropy",
             Self::Workload => "workload",

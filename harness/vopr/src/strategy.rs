@@ -142,6 +142,7 @@ struct Dice {
     time: Stream,
     fault: Stream,
     network: Stream,
+    disk: Stream,
     rates: Rates,
 }
 
@@ -152,6 +153,7 @@ impl Dice {
             time: Stream::of(seed, Purpose::Time, 0),
             fault: Stream::of(seed, Purpose::Fault, 0),
             network: Stream::of(seed, Purpose::Network, 0),
+            disk: Stream::of(seed, Purpose::Disk, 0),
             rates: Rates::of(seed),
         }
     }
@@ -169,6 +171,7 @@ impl Dice {
         match kind {
             Kind::WeakExchange => usize::from(self.fault.chance(self.rates.exchange)),
             Kind::Network => self.network.below(options),
+            Kind::Disk => self.disk.below(options),
             Kind::Choose | Kind::Schedule | Kind::Fault => self.schedule.below(options),
         }
     }
@@ -361,7 +364,7 @@ impl Policy for RoundRobin {
     }
 
     fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
-        if matches!(kind, Kind::WeakExchange | Kind::Network) {
+        if matches!(kind, Kind::WeakExchange | Kind::Network | Kind::Disk) {
             return Ok(0);
         }
         self.chosen += 1;

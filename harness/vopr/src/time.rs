@@ -1,5 +1,5 @@
 //! Virtual time: it stands still while threads run, and comes with the deadlines that somebody
-//! waits for.
+//! waits for. Each node has its own clocks; only the root's monotonic one shows the world's time.
 
 use core::time::Duration;
 
@@ -31,7 +31,7 @@ impl Clock for SimClock {
     fn now() -> Instant {
         Instant::from_nanos(read(Name::Now, |world| {
             world.clock_jump()?;
-            Ok(world.now)
+            Ok(world.now + world.host().clocks.monotonic_ns)
         }))
     }
     fn wall() -> Duration {

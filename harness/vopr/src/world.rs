@@ -15,7 +15,6 @@ use std::sync::Arc;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, Yielder};
 use raddle_platform::SlotKey;
-use raddle_platform::global::Table;
 
 use crate::agenda::{Agenda, Event};
 use crate::cells::Cells;
@@ -25,15 +24,15 @@ use crate::faults::{FaultKind, Plan};
 use crate::history::{Effect, Operation, Place};
 use crate::memory::{Access, Fault, Sequential};
 use crate::net::Net;
+use crate::node::{Clocks, Host};
 use crate::parker::TokenWaker;
-use crate::report::{Counts, Failure, FailureKind};
+use crate::report::{Abandoned, Counts, Failure, FailureKind};
 use crate::seeds::Stream;
 use crate::simulation::{Granularity, Limits};
 use crate::sites::Sites;
 use crate::strategy::{Misfit, Policy};
 use crate::trace::{Running, Tap};
 use crate::vector::{Clock, View};
-use crate::waits::Waits;
 use crate::watchdog::Watch;
 
 pub(crate) type Fiber = Coroutine<(), (), (), DefaultStack>;
@@ -71,6 +70,8 @@ pub(crate) enum State {
     /// By a fault.
     Paused,
     Ended,
+    /// Its node has crashed: it stands where it stood, for ever.
+    Abandoned,
 }
 
 impl State {
@@ -86,6 +87,10 @@ impl State {
 /// A simulated thread.
 pub(crate) struct Thread {
     pub(crate) name: String,
+    /// The node that it is on.
+    pub(crate) node: usize,
+    /// Where its random values come from.
+    pub(crate) scope: u64,
     pub(crate) state: State,
     pub(crate) fiber: Option<Fiber>,
     pub(crate) yielder: *const Yielder<(), ()>,
@@ -149,7 +154,8 @@ pub(crate) struct World {
     pub(crate) sites: Option<Rc<Sites>>,
     /// What runs on each thread, as far as it has told.
     pub(crate) running: Vec<Running>,
-    pub(crate) waits: Waits,
+    /// By number: the root first.
+    pub(crate) hosts: Vec<Host>,
 
     pub(crate) threads: Vec<Thread>,
     pub(crate) live: u32,
@@ -177,15 +183,13 @@ pub(crate) struct World {
     pub(crate) cells: Cells,
     pub(crate) views: Vec<View>,
 
-    pub(crate) globals: Option<Table>,
-    /// What had been seen when each global was made; by key.
-    pub(crate) global_views: Vec<(String, Clock)>,
     /// Nobody else runs while this is above zero.
     pub(crate) held: u32,
     /// The execution is over, and what it leaves is being dropped.
     pub(crate) quiet: bool,
 
     pub(crate) counts: Counts,
+    pub(crate) abandoned: Abandoned,
     pub(crate) watch: Arc<Watch>,
     pub(crate) messages: Vec<String>,
     /// The tail of operations at the last panic, and its step.
@@ -318,6 +322,9 @@ impl World {
             stop_at = stop_at.min(steps);
             agenda.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Event::Calm);
         }
+        let clocks = Clocks::of(seed, 0, 0, plan.is_on(FaultKind::ClockSkew));
+        let mut net = Net::default();
+        net.add_node();
         let serial = SERIALS.get() + 1;
         SERIALS.set(serial);
         Self {
@@ -336,7 +343,7 @@ impl World {
             tap,
             sites,
             running: Vec::new(),
-            waits: Waits::default(),
+            hosts: vec![Host::new("the root", None, clocks)],
             threads: Vec::new(),
             live: 0,
             current: 0,
@@ -349,17 +356,16 @@ impl World {
             now: 0,
             tokens: Vec::new(),
             agenda,
-            net: Net::default(),
+            net,
             plan,
             stop_at,
             memory: Sequential::default(),
             cells: Cells::default(),
             views: Vec::new(),
-            globals: Some(Table::default()),
-            global_views: Vec::new(),
             held: 0,
             quiet: false,
             counts: Counts::default(),
+            abandoned: Abandoned::default(),
             watch,
             messages: Vec::new(),
             at_panic: None,
@@ -404,6 +410,9 @@ impl World {
             return Ok(false);
         }
         if self.plan.is_on(FaultKind::Pause) && self.pause()? {
+            return Ok(true);
+        }
+        if self.hosts.len() > 1 && self.crash_strikes()? {
             return Ok(true);
         }
         self.decide(class == Class::Yield)?;

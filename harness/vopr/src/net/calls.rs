@@ -8,7 +8,7 @@ use raddle_platform::driver::{Handle, Interest, Signal};
 use super::connection::{CLIENT, Connection, End, SERVER, Stage};
 use super::socket::{Kind as What, Listener, Socket};
 use super::wire::Payload;
-use super::{HERE, Net, Refusal, Result, Route, address, definite, errno, route};
+use super::{Net, Refusal, Result, Route, address, definite, errno, route};
 use crate::decisions::Kind;
 use crate::faults::FaultKind;
 use crate::report::FailureKind;
@@ -72,7 +72,7 @@ impl Net {
     }
 
     pub(crate) fn listen(&mut self, mut addr: SocketAddr, backlog: u32) -> Result<Handle> {
-        let ours = addr.ip().is_unspecified() || addr.ip() == address(HERE);
+        let ours = addr.ip().is_unspecified() || addr.ip() == address(self.here);
         if !ours && route(addr.ip()) != Route::Loopback {
             return errno(libc::EADDRNOTAVAIL);
         }
@@ -93,22 +93,22 @@ impl Net {
 
 impl World {
     pub(crate) fn connect(&mut self, addr: SocketAddr) -> Result<Handle> {
-        let addr = definite(addr);
+        let (addr, here) = (definite(addr), self.net.here);
         let (from, node, wire) = match route(addr.ip()) {
-            Route::Loopback if addr.is_ipv4() => (Ipv4Addr::LOCALHOST.into(), HERE, false),
-            Route::Loopback => (Ipv6Addr::LOCALHOST.into(), HERE, false),
-            Route::Wire(node) => (address(HERE), node, true),
+            Route::Loopback if addr.is_ipv4() => (Ipv4Addr::LOCALHOST.into(), here, false),
+            Route::Loopback => (Ipv6Addr::LOCALHOST.into(), here, false),
+            Route::Wire(node) => (address(here), node, true),
             Route::Unreachable => return errno(libc::ENETUNREACH),
         };
         let near = SocketAddr::new(from, self.net.free_port(from)?);
         let mut ends =
-            [End::new(HERE, near, Stage::Connecting), End::new(node, addr, Stage::Absent)];
+            [End::new(here, near, Stage::Connecting), End::new(node, addr, Stage::Absent)];
         let room = ROOMS[self.choose(Kind::Network, ROOMS.len())?];
         let id = self.net.number();
         let handle = self.net.open(What::Stream { connection: id, end: CLIENT })?;
         ends[CLIENT].socket = self.net.id(handle).ok();
-        // Where there is no node, nobody answers.
-        let dead = node != HERE;
+        // Where there is no node, nobody ever answers.
+        let dead = node >= self.hosts.len();
         let lanes = Default::default();
         let connection = Connection { ends, lanes, room, wire, dead, listener: None };
         self.net.connections.insert(id, connection);
@@ -155,7 +155,7 @@ impl World {
     }
 
     /// Ends a connection that nobody accepts.
-    fn abandon(&mut self, id: u64) -> Result<()> {
+    pub(super) fn abandon(&mut self, id: u64) -> Result<()> {
         if let Some(connection) = self.net.connections.get_mut(&id) {
             let stage = core::mem::replace(&mut connection.ends[SERVER].stage, Stage::Closed);
             if stage == Stage::Open {
@@ -291,7 +291,7 @@ impl World {
         Ok(())
     }
 
-    fn close_end(&mut self, id: u64, number: usize) -> Result<()> {
+    pub(super) fn close_end(&mut self, id: u64, number: usize) -> Result<()> {
         let Some(connection) = self.net.connections.get_mut(&id) else { return Ok(()) };
         let end = &mut connection.ends[number];
         let stage = core::mem::replace(&mut end.stage, Stage::Closed);

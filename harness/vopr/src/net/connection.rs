@@ -38,6 +38,8 @@ pub(super) enum Stage {
     Broken,
     /// Nobody has it any more.
     Closed,
+    /// Its node has crashed, and whoever is there now has never heard of it.
+    Forgotten,
 }
 
 /// One end.
@@ -93,7 +95,7 @@ impl End {
         match self.stage {
             Stage::Open => self.writes_ended || self.outstanding < room,
             Stage::Absent | Stage::Connecting => false,
-            Stage::Broken | Stage::Closed => true,
+            Stage::Broken | Stage::Closed | Stage::Forgotten => true,
         }
     }
 }
@@ -101,7 +103,8 @@ impl End {
 impl Connection {
     /// Whether nobody can tell any more that it was.
     pub(super) fn is_over(&self) -> bool {
-        let over = |end: &End| matches!(end.stage, Stage::Absent | Stage::Closed);
+        let over =
+            |end: &End| matches!(end.stage, Stage::Absent | Stage::Closed | Stage::Forgotten);
         self.ends.iter().all(over) && self.lanes.iter().all(Lane::is_empty)
     }
 }

@@ -17,6 +17,7 @@
 
 mod calls;
 mod connection;
+mod lost;
 mod ready;
 mod socket;
 mod wire;
@@ -32,8 +33,6 @@ pub(crate) use ready::target;
 use socket::{Kind, Socket};
 use wire::Cut;
 
-/// The node that the caller is on: the only one.
-pub(crate) const HERE: usize = 0;
 /// The first descriptor, as in a process with three standard streams.
 const FIRST_DESCRIPTOR: usize = 3;
 /// Descriptors that a node can have.
@@ -62,31 +61,60 @@ fn errno<T>(number: i32) -> Result<T> {
     Err(Refusal::Errno(number))
 }
 
-/// The address of a node on the wire: `10.0.0.1` for node 0, the only one.
+/// The address of a node on the wire: `10.0.0.1` for node 0, the one that every simulation has.
 pub fn address(node: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, (node / 255) as u8, (node % 255 + 1) as u8).into()
 }
 
-/// Sends a signal to the program in the simulation that the caller is in.
+/// Sends a signal to the program on the node that the caller is on.
 ///
 /// # Panics
 /// Outside of a simulation.
 pub fn raise(signal: Signal) {
-    world::with(|world| world.raise(signal));
+    world::with(|world| world.raise(world.net.here, signal));
+}
+
+/// Cuts the network between two nodes, in both directions, until [`heal`] or the end of the faults.
+/// What is sent meanwhile is lost, and sent again.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn partition(one: usize, other: usize) {
+    world::with(|world| world.net.partition([one, other], false));
+}
+
+/// As [`partition`], but only for what `from` sends to `to`.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn partition_one_way(from: usize, to: usize) {
+    world::with(|world| world.net.partition([from, to], true));
+}
+
+/// Ends all partitions.
+///
+/// # Panics
+/// Outside of a simulation.
+pub fn heal() {
+    world::with(|world| world.net.heal());
 }
 
 /// What one node has.
 #[derive(Debug)]
 struct Node {
+    /// Whether anybody is there to receive anything.
+    up: bool,
     /// Which socket each descriptor is.
     descriptors: Vec<Option<u64>>,
     next_port: u16,
 }
 
 /// All sockets of all nodes, and what connects them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Net {
     nodes: Vec<Node>,
+    /// The node of the thread that runs: whoever calls is on it.
+    pub(crate) here: usize,
     /// Both by creation number.
     sockets: BTreeMap<u64, Socket>,
     connections: BTreeMap<u64, Connection>,
@@ -96,21 +124,6 @@ pub(crate) struct Net {
     cuts: Vec<Cut>,
     /// What each thread waits with that has no driver, once it did.
     tokens: Vec<Option<u32>>,
-}
-
-impl Default for Net {
-    fn default() -> Self {
-        let node = Node { descriptors: Vec::new(), next_port: FREE_PORTS.start };
-        Self {
-            nodes: vec![node],
-            sockets: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            created: 0,
-            sent: 0,
-            cuts: Vec::new(),
-            tokens: Vec::new(),
-        }
-    }
 }
 
 /// Where an address leads.
@@ -153,6 +166,20 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 }
 
 impl Net {
+    /// A further node.
+    pub(crate) fn add_node(&mut self) {
+        self.nodes.push(Node { up: true, descriptors: Vec::new(), next_port: FREE_PORTS.start });
+    }
+
+    pub(crate) fn set_up(&mut self, node: usize, up: bool) {
+        self.nodes[node].up = up;
+    }
+
+    /// Whether anybody is there.
+    fn is_up(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.up)
+    }
+
     fn number(&mut self) -> u64 {
         self.created += 1;
         self.created
@@ -161,7 +188,7 @@ impl Net {
     /// The socket of a descriptor.
     fn id(&self, handle: Handle) -> Result<u64> {
         let index = usize::try_from(handle.0).ok().and_then(|at| at.checked_sub(FIRST_DESCRIPTOR));
-        let found = index.and_then(|index| *self.nodes[HERE].descriptors.get(index)?);
+        let found = index.and_then(|index| *self.nodes[self.here].descriptors.get(index)?);
         found.map_or_else(|| errno(libc::EBADF), Ok)
     }
 
@@ -172,8 +199,13 @@ impl Net {
 
     /// Gives a socket the lowest descriptor that is free, as Unix does: so numbers come back soon.
     fn open(&mut self, kind: Kind) -> Result<Handle> {
+        self.open_on(self.here, kind)
+    }
+
+    /// As [`open`](Self::open), for a program on `node`.
+    fn open_on(&mut self, node: usize, kind: Kind) -> Result<Handle> {
         let number = self.number();
-        let descriptors = &mut self.nodes[HERE].descriptors;
+        let descriptors = &mut self.nodes[node].descriptors;
         let index = descriptors.iter().position(Option::is_none).unwrap_or(descriptors.len());
         if index >= DESCRIPTORS {
             return errno(libc::EMFILE);
@@ -182,7 +214,7 @@ impl Net {
             descriptors.push(None);
         }
         descriptors[index] = Some(number);
-        self.sockets.insert(number, Socket::new(kind));
+        self.sockets.insert(number, Socket::new(kind, node));
         Ok(Handle((index + FIRST_DESCRIPTOR) as i32))
     }
 
@@ -190,16 +222,16 @@ impl Net {
     fn forget(&mut self, handle: Handle) -> Option<Socket> {
         let id = self.id(handle).ok()?;
         let index = handle.0 as usize - FIRST_DESCRIPTOR;
-        self.nodes[HERE].descriptors[index] = None;
+        self.nodes[self.here].descriptors[index] = None;
         self.sockets.remove(&id)
     }
 
     /// A port that nobody has.
     fn free_port(&mut self, ip: IpAddr) -> Result<u16> {
         for _ in FREE_PORTS {
-            let port = self.nodes[HERE].next_port;
+            let port = self.nodes[self.here].next_port;
             let next = if port + 1 < FREE_PORTS.end { port + 1 } else { FREE_PORTS.start };
-            self.nodes[HERE].next_port = next;
+            self.nodes[self.here].next_port = next;
             if !self.is_taken(SocketAddr::new(ip, port)) {
                 return Ok(port);
             }
@@ -210,11 +242,13 @@ impl Net {
     /// Whether a listener or the near end of a connection is in the way.
     fn is_taken(&self, addr: SocketAddr) -> bool {
         let listens = |socket: &Socket| match &socket.kind {
-            Kind::Listener(listener) => collide(listener.address, addr),
+            Kind::Listener(listener) => socket.node == self.here && collide(listener.address, addr),
             _ => false,
         };
-        let connects =
-            |connection: &Connection| collide(connection.ends[connection::CLIENT].address, addr);
+        let connects = |connection: &Connection| {
+            let end = &connection.ends[connection::CLIENT];
+            end.node == self.here && collide(end.address, addr)
+        };
         self.sockets.values().any(listens) || self.connections.values().any(connects)
     }
 
@@ -224,7 +258,7 @@ impl Net {
             Kind::Listener(listener) => {
                 let ip = listener.address.ip();
                 let fits = if any { ip.is_unspecified() } else { ip == addr.ip() };
-                fits && !listener.ended && node == HERE && collide(listener.address, addr)
+                fits && !listener.ended && node == socket.node && collide(listener.address, addr)
             }
             _ => false,
         };
@@ -234,10 +268,11 @@ impl Net {
 }
 
 impl World {
-    fn raise(&mut self, raised: Signal) {
+    pub(crate) fn raise(&mut self, node: usize, raised: Signal) {
         let mut reached = Vec::new();
         for (id, socket) in &mut self.net.sockets {
             if let Kind::Signal { signal, came } = &mut socket.kind
+                && socket.node == node
                 && *signal == raised
             {
                 *came = true;

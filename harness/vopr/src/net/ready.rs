@@ -76,6 +76,16 @@ impl Net {
 }
 
 impl World {
+    /// What the current thread waits with that has no driver.
+    pub(crate) fn waiting_token(&mut self) -> u32 {
+        let thread = self.current;
+        if let Some(token) = *self.net.token_of(thread) {
+            return token;
+        }
+        let token = self.add_token();
+        *self.net.token_of(thread).insert(token)
+    }
+
     /// Does an operation that is [possible](Net::is_possible): its result, as a completion has it.
     ///
     /// # Safety

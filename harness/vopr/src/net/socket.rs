@@ -9,6 +9,8 @@ use raddle_platform::driver::{Interest, Signal};
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) kind: Kind,
+    /// Whose it is.
+    pub(super) node: usize,
     /// Operations that drivers have and have not completed.
     pub(super) in_flight: usize,
     /// Tokens of those who wait.
@@ -49,8 +51,8 @@ impl Listener {
 }
 
 impl Socket {
-    pub(super) fn new(kind: Kind) -> Self {
-        Self { kind, in_flight: 0, waiting: Vec::new() }
+    pub(super) fn new(kind: Kind, node: usize) -> Self {
+        Self { kind, node, in_flight: 0, waiting: Vec::new() }
     }
 
     /// Takes out who waits for `interest`, or for anything.

@@ -17,7 +17,7 @@ use crate::world::{Failed, World};
 const LATENCIES: [u64; 4] = [20_000, 50_000, 100_000, 200_000];
 /// How long a sender waits at first before it sends again: a segment, and the first of all.
 const RETRY: u64 = 200_000_000;
-const FIRST_RETRY: u64 = 1_000_000_000;
+pub(super) const FIRST_RETRY: u64 = 1_000_000_000;
 /// The longest such wait.
 const RETRY_MAX: u64 = 120_000_000_000;
 /// How often it waits until it gives up: for 924.6 and for 127 seconds, as on Linux.
@@ -85,6 +85,12 @@ impl Cut {
 }
 
 impl Net {
+    /// Cuts two nodes off from one another, or only what the first sends.
+    pub(crate) fn partition(&mut self, nodes: [usize; 2], one_way: bool) {
+        let number = self.number();
+        self.cuts.push(Cut { number, nodes, one_way: one_way.then_some(CLIENT) });
+    }
+
     pub(crate) fn heal(&mut self) {
         self.cuts.clear();
     }
@@ -154,7 +160,7 @@ impl World {
         Ok(())
     }
 
-    fn put(&mut self, id: u64, from: usize, payload: Payload, latency: u64) {
+    pub(super) fn put(&mut self, id: u64, from: usize, payload: Payload, latency: u64) {
         let Some(connection) = self.net.connections.get_mut(&id) else { return };
         let lane = &mut connection.lanes[from];
         let due = lane.last.max(self.now + latency);
@@ -226,13 +232,18 @@ impl World {
     /// The first segment of a lane has had its time.
     pub(crate) fn arrive(&mut self, id: u64, from: usize) -> Result<(), Failed> {
         let Some(connection) = self.net.connections.get(&id) else { return Ok(()) };
-        if connection.dead || self.net.is_cut(connection, from) {
+        let unheard = !self.net.is_up(connection.ends[1 - from].node);
+        if connection.dead || unheard || self.net.is_cut(connection, from) {
             self.lose(id, from);
             return Ok(());
         }
         let Some(connection) = self.net.connections.get_mut(&id) else { return Ok(()) };
         let lane = &mut connection.lanes[from];
         let Some(segment) = lane.segments.front() else { return Ok(()) };
+        if segment.due > self.now {
+            // What the event was for is gone.
+            return Ok(());
+        }
         let (payload, number) = (segment.payload.clone(), segment.number);
         if payload == Payload::Hello && self.refuses_for_now(id) {
             self.lose(id, from);
@@ -260,6 +271,11 @@ impl World {
     pub(super) fn lose(&mut self, id: u64, from: usize) {
         let Some(connection) = self.net.connections.get_mut(&id) else { return };
         let lane = &mut connection.lanes[from];
+        if connection.ends[from].stage == Stage::Forgotten {
+            // Nobody sends it again.
+            lane.segments.clear();
+            return self.bury(id);
+        }
         let Some(segment) = lane.segments.front() else { return };
         let hello = segment.payload == Payload::Hello;
         lane.lost += 1;
@@ -307,6 +323,8 @@ impl World {
         let Some(connection) = self.net.connections.get_mut(&id) else { return Ok(()) };
         let end = &mut connection.ends[to];
         match (payload, end.stage) {
+            (Payload::Reset, Stage::Forgotten) => {}
+            (_, Stage::Forgotten) => return self.send_segment(id, to, Payload::Reset),
             (Payload::Hello, _) => return self.greet(id),
             (Payload::Welcome, Stage::Connecting) => {
                 end.stage = Stage::Open;

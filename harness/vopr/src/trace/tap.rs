@@ -286,6 +286,7 @@ impl World {
             State::Joining => "joins".to_owned(),
             State::Paused => "is paused by a fault".to_owned(),
             State::Ended => "has ended".to_owned(),
+            State::Abandoned => "was abandoned by a crash".to_owned(),
         };
         let running = self.running.get(number as usize).copied().unwrap_or_default();
         ThreadState {
