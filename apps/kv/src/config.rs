@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use std::path::{Path, PathBuf};
+
 use clap::{Parser, ValueEnum};
 use raddle::on::net::{IpAddr, Ipv4Addr};
 
@@ -38,9 +40,45 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value = "1gb")]
     pub client_memory: Bytes,
 
+    /// Whether to keep the keys in an append-only file, and to read it at start
+    #[arg(long, value_enum, value_name = "WHETHER", default_value_t = Switch::No)]
+    pub appendonly: Switch,
+
+    /// When what is written to the append-only file is made to last
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fsync::Everysec)]
+    pub appendfsync: Fsync,
+
+    /// Name of the append-only file
+    #[arg(long, value_name = "NAME", default_value = "appendonly.aof")]
+    pub appendfilename: PathBuf,
+
+    /// Directory of the append-only file
+    #[arg(long, value_name = "DIRECTORY", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// If the append-only file is damaged: keep what comes before the damage, put the rest aside,
+    /// and start
+    #[arg(long)]
+    pub appendonly_repair: bool,
+
+    /// Rewrite the append-only file when it has grown by so many percent; 0 for never
+    #[arg(long, value_name = "PERCENT", default_value_t = 100)]
+    pub auto_aof_rewrite_percentage: u32,
+
+    /// Leave the append-only file alone while it is smaller
+    #[arg(long, value_name = "BYTES", default_value = "64mb")]
+    pub auto_aof_rewrite_min_size: Bytes,
+
     /// What to tell on standard error
     #[arg(long, value_enum, default_value_t = Log::Warn)]
     pub log: Log,
+}
+
+impl Config {
+    /// Where the append-only file is.
+    pub fn append_only_path(&self) -> PathBuf {
+        self.dir.join(Path::new(&self.appendfilename))
+    }
 }
 
 impl Default for Config {
@@ -53,7 +91,45 @@ impl Default for Config {
             max_clients: 10_000,
             output_buffer: Bytes(32 << 20),
             client_memory: Bytes(1 << 30),
+            appendonly: Switch::No,
+            appendfsync: Fsync::Everysec,
+            appendfilename: PathBuf::from("appendonly.aof"),
+            dir: PathBuf::from("."),
+            appendonly_repair: false,
+            auto_aof_rewrite_percentage: 100,
+            auto_aof_rewrite_min_size: Bytes(64 << 20),
             log: Log::Warn,
+        }
+    }
+}
+
+/// Whether to do something, as Redis writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Do it
+    Yes,
+    /// Do not
+    No,
+}
+
+/// When what is written to the append-only file is made to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Fsync {
+    /// Before the reply to the command: nothing that a client was told is ever lost
+    Always,
+    /// Once a second: a crash of the machine loses what was written since
+    Everysec,
+    /// When the system likes to, and at the end
+    No,
+}
+
+impl Fsync {
+    /// As Redis writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Everysec => "everysec",
+            Self::No => "no",
         }
     }
 }

@@ -23,6 +23,7 @@ use raddle::is_cancelled_error;
 use raddle::on::net::{Shutdown, TcpStream};
 use raddle::on::{Atomic, Clock, Native, Ordering, Platform};
 
+use crate::aof::Unsettled;
 use crate::client::Cut;
 use crate::commands::Interruption;
 use crate::input::Input;
@@ -41,6 +42,8 @@ pub enum End {
     Cut(Cut),
     /// The server ends.
     Stopped,
+    /// What it has changed could not be written to the append-only file.
+    Unsettled,
     /// The socket failed.
     Io(io::Error),
 }
@@ -52,6 +55,7 @@ impl fmt::Display for End {
             Self::Protocol(error) => write!(f, "closed: {error}"),
             Self::Cut(cut) => write!(f, "cut off: {}", cut.message()),
             Self::Stopped => f.write_str("closed by shutdown"),
+            Self::Unsettled => f.write_str("closed: the append-only file could not be written"),
             Self::Io(error) => write!(f, "lost: {error}"),
         }
     }
@@ -60,6 +64,12 @@ impl fmt::Display for End {
 impl From<io::Error> for End {
     fn from(error: io::Error) -> Self {
         if is_cancelled_error(&error) { Self::Stopped } else { Self::Io(error) }
+    }
+}
+
+impl From<Unsettled> for End {
+    fn from(_: Unsettled) -> Self {
+        Self::Unsettled
     }
 }
 
@@ -195,6 +205,9 @@ impl<'s, P: Platform> Connection<'s, P> {
 
     /// Sends everything.
     fn flush(&mut self) -> Result<(), End> {
+        if self.session.unsettled.is_some() {
+            self.session.settle(&mut self.out)?;
+        }
         if self.out.is_empty() {
             return Ok(());
         }
@@ -276,6 +289,8 @@ impl<'s, P: Platform> Connection<'s, P> {
     /// Sends what is ready, tells the client why it is left, and ends the stream, if all that can
     /// be done without waiting: the client may be one that does not read.
     fn say_goodbye(&mut self, end: &End) {
+        // If that fails, the error is among the replies.
+        let _: Result<(), Unsettled> = self.session.settle(&mut self.out);
         // Behind half a reply nothing would be understood.
         if self.sending || self.flush().is_err() {
             return;
@@ -283,7 +298,7 @@ impl<'s, P: Platform> Connection<'s, P> {
         let message = match end {
             End::Cut(cut) => format!("-{}\r\n", cut.message()),
             End::Protocol(error) => format!("-{error}\r\n"),
-            End::Closed | End::Stopped => String::new(),
+            End::Closed | End::Stopped | End::Unsettled => String::new(),
             End::Io(_) => return,
         };
         if write_all(self.stream, message.as_bytes()).is_ok() {

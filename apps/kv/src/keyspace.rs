@@ -9,13 +9,18 @@
 //!
 //! An expired key is removed by whoever meets it first: a command that looks for it, or the
 //! [`Sweep`], which walks through the tables in small steps and gets those that nobody asks for.
+//!
+//! If there is a [journal](crate::aof), every change of a shard also writes down its *effect*; what
+//! one command has changed becomes one record, before the first of its shards is unlocked. So the
+//! records of each key stand in the order in which it changed.
 
+use core::ops::{Deref, DerefMut};
 use core::time::Duration;
 
-use raddle::on::{Clock, Mutex, MutexGuard, Native, Platform, Rng, yield_now};
+use raddle::on::{Arc, Clock, Mutex, MutexGuard, Native, Platform, Rng, yield_now};
 use siphasher::sip::SipHasher13;
 
-use crate::bytes::Value;
+use crate::aof::{Effects, Journal};
 use crate::table::{Entry, Found, Table};
 
 /// The platform's clock in milliseconds, the unit of deadlines.
@@ -40,6 +45,8 @@ pub struct Shard {
     expired: u64,
     /// Where the sweep goes on.
     sweep: u64,
+    /// What was changed since the shard was locked, if somebody wants to know.
+    effects: Option<Box<Effects>>,
 }
 
 /// A key that is there and has not expired.
@@ -47,13 +54,32 @@ pub struct Shard {
 pub struct Live<'a> {
     entry: &'a mut Entry,
     volatile: &'a mut usize,
+    effects: Option<&'a mut Effects>,
 }
 
 impl<'a> Live<'a> {
-    /// The value.
+    /// The value's bytes.
     #[inline]
-    pub fn value(&mut self) -> &mut Value {
-        &mut self.entry.value
+    pub fn bytes(&self) -> &[u8] {
+        self.entry.value.as_slice()
+    }
+
+    /// Changes the value, and leaves the deadline.
+    #[inline]
+    pub fn set_value(&mut self, value: &[u8]) {
+        if let Some(effects) = &mut self.effects {
+            effects.set(self.entry.key(), value, self.entry.deadline);
+        }
+        self.entry.value.set(value);
+    }
+
+    /// Adds bytes at the end of the value.
+    #[inline]
+    pub fn append(&mut self, tail: &[u8]) {
+        if let Some(effects) = &mut self.effects {
+            effects.append(self.entry.key(), self.entry.value.as_slice().len(), tail);
+        }
+        self.entry.value.append(tail);
     }
 
     /// The value's bytes, for as long as the shard is locked.
@@ -71,6 +97,14 @@ impl<'a> Live<'a> {
     /// Changes when the key expires.
     #[inline]
     pub fn set_deadline(&mut self, deadline: u64) {
+        if let Some(effects) = &mut self.effects {
+            effects.deadline(self.entry.key(), deadline);
+        }
+        self.put_deadline(deadline);
+    }
+
+    #[inline]
+    fn put_deadline(&mut self, deadline: u64) {
         *self.volatile -= usize::from(self.entry.deadline != Entry::NEVER);
         *self.volatile += usize::from(deadline != Entry::NEVER);
         self.entry.deadline = deadline;
@@ -82,9 +116,15 @@ impl Shard {
     #[inline]
     pub fn find<P: Platform>(&mut self, hash: u64, key: &[u8]) -> Option<Live<'_>> {
         match self.table.find_or_reap(hash, key, |entry| expired::<P>(entry.deadline)) {
-            Found::Present(entry) => Some(Live { entry, volatile: &mut self.volatile }),
+            Found::Present(entry) => {
+                let effects = self.effects.as_deref_mut();
+                Some(Live { entry, volatile: &mut self.volatile, effects })
+            }
             Found::Absent => None,
             Found::Reaped(_) => {
+                if let Some(effects) = &mut self.effects {
+                    effects.remove(key);
+                }
                 self.volatile -= 1;
                 self.expired += 1;
                 None
@@ -94,6 +134,13 @@ impl Shard {
 
     /// Adds a key that is not there.
     pub fn insert(&mut self, hash: u64, key: &[u8], value: &[u8], deadline: u64) {
+        if let Some(effects) = &mut self.effects {
+            effects.set(key, value, deadline);
+        }
+        self.put(hash, key, value, deadline);
+    }
+
+    fn put(&mut self, hash: u64, key: &[u8], value: &[u8], deadline: u64) {
         let mut entry = Entry::new(hash, key, value);
         entry.deadline = deadline;
         self.volatile += usize::from(deadline != Entry::NEVER);
@@ -103,18 +150,74 @@ impl Shard {
     /// Sets the key's value and deadline, whatever was there.
     #[inline]
     pub fn set(&mut self, hash: u64, key: &[u8], value: &[u8], deadline: u64) {
+        if let Some(effects) = &mut self.effects {
+            effects.set(key, value, deadline);
+        }
         match self.table.find(hash, key) {
             Some(entry) => {
                 entry.value.set(value);
-                Live { entry, volatile: &mut self.volatile }.set_deadline(deadline);
+                let mut live = Live { entry, volatile: &mut self.volatile, effects: None };
+                live.put_deadline(deadline);
             }
-            None => self.insert(hash, key, value, deadline),
+            None => self.put(hash, key, value, deadline),
         }
+    }
+
+    /// Cuts the key's value at `at` bytes and adds `tail`. A key that is not there begins empty.
+    pub(crate) fn append_at(&mut self, hash: u64, key: &[u8], at: usize, tail: &[u8]) {
+        let (old, deadline) = match self.table.find(hash, key) {
+            Some(entry) if entry.value.as_slice().len() == at => return entry.value.append(tail),
+            Some(entry) => (entry.value.as_slice().to_vec(), entry.deadline),
+            None => (Vec::new(), Entry::NEVER),
+        };
+        let mut value = old;
+        value.resize(at, 0);
+        value.extend_from_slice(tail);
+        self.set(hash, key, &value, deadline);
+    }
+
+    /// Changes the key's deadline, if it is there.
+    pub(crate) fn change_deadline(&mut self, hash: u64, key: &[u8], deadline: u64) {
+        if let Some(entry) = self.table.find(hash, key) {
+            let effects = self.effects.as_deref_mut();
+            Live { entry, volatile: &mut self.volatile, effects }.set_deadline(deadline);
+        }
+    }
+
+    /// Removes the key, whether it has expired or not.
+    pub(crate) fn discard(&mut self, hash: u64, key: &[u8]) {
+        if let Some(entry) = self.table.remove(hash, key) {
+            self.volatile -= usize::from(entry.deadline != Entry::NEVER);
+        }
+    }
+
+    /// Gives every key that can expire the deadline that `change` makes of its own, and removes
+    /// those of which it makes none.
+    fn change_deadlines(&mut self, mut change: impl FnMut(u64) -> Option<u64>) {
+        let Self { table, volatile, effects, .. } = self;
+        table.retain(|entry| {
+            if entry.deadline == Entry::NEVER {
+                return true;
+            }
+            let Some(deadline) = change(entry.deadline) else {
+                if let Some(effects) = effects {
+                    effects.remove(entry.key());
+                }
+                *volatile -= 1;
+                return false;
+            };
+            *volatile -= usize::from(deadline == Entry::NEVER);
+            entry.deadline = deadline;
+            true
+        });
     }
 
     /// Removes the key; `false` if it was not there or had expired.
     pub fn remove<P: Platform>(&mut self, hash: u64, key: &[u8]) -> bool {
         let Some(entry) = self.table.remove(hash, key) else { return false };
+        if let Some(effects) = &mut self.effects {
+            effects.remove(key);
+        }
         self.volatile -= usize::from(entry.deadline != Entry::NEVER);
         let expired = expired::<P>(entry.deadline);
         self.expired += u64::from(expired);
@@ -175,6 +278,14 @@ struct Padded<T>(T);
 pub struct Keyspace<P: Platform = Native> {
     shards: Box<[Padded<Mutex<Shard, P>>]>,
     hasher: SipHasher13,
+    journal: Option<Arc<Journal<P>, P>>,
+}
+
+/// Where a walk over all keys stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    shard: usize,
+    cursor: u64,
 }
 
 /// How many shards there can be: as many as bits in the set of those that a command locks.
@@ -192,7 +303,22 @@ impl<P: Platform> Keyspace<P> {
         Self {
             shards: (0..shards).map(|_| Padded(Mutex::new_in(Shard::default()))).collect(),
             hasher: SipHasher13::new_with_key(&key),
+            journal: None,
         }
+    }
+
+    /// From now on every change goes into `journal`.
+    pub(crate) fn set_journal(&mut self, journal: Arc<Journal<P>, P>) {
+        for shard in &self.shards {
+            shard.0.lock().effects = Some(Box::default());
+        }
+        self.journal = Some(journal);
+    }
+
+    /// Where changes are written down, if they are.
+    #[inline]
+    pub fn journal(&self) -> Option<&Arc<Journal<P>, P>> {
+        self.journal.as_ref()
     }
 
     /// A key's hash, by which it is found.
@@ -209,8 +335,13 @@ impl<P: Platform> Keyspace<P> {
 
     /// Locks the shard of the key with this hash.
     #[inline]
-    pub fn lock(&self, hash: u64) -> MutexGuard<'_, Shard, P> {
-        self.shards[self.index(hash)].0.lock()
+    pub fn lock(&self, hash: u64) -> Guard<'_, P> {
+        self.lock_shard(self.index(hash))
+    }
+
+    #[inline]
+    fn lock_shard(&self, index: usize) -> Guard<'_, P> {
+        Guard { shard: self.shards[index].0.lock(), journal: self.journal.as_deref() }
     }
 
     /// Locks the shards of all keys with these hashes.
@@ -257,9 +388,35 @@ impl<P: Platform> Keyspace<P> {
         }
     }
 
+    /// A part of a walk over all keys, which begins at `Place::default()`; the place where the next
+    /// part begins, or none at the end. A key that is there from the first part to the last is
+    /// visited at least once.
+    pub(crate) fn visit_some(&self, place: Place, mut visit: impl FnMut(&Entry)) -> Option<Place> {
+        let Place { shard, mut cursor } = place;
+        let guard = self.shards[shard].0.lock();
+        for _ in 0..Sweep::SLICE {
+            cursor = guard.scan::<P>(cursor, &mut visit);
+            if cursor == 0 {
+                let shard = shard + 1;
+                return (shard < self.shards.len()).then_some(Place { shard, cursor });
+            }
+        }
+        Some(Place { shard, cursor })
+    }
+
+    /// As [`Shard::change_deadlines`], for all keys.
+    pub(crate) fn change_deadlines(&self, mut change: impl FnMut(u64) -> Option<u64>) {
+        for index in 0..self.shards.len() {
+            self.lock_shard(index).change_deadlines(&mut change);
+        }
+    }
+
     /// Removes all keys.
     pub fn clear(&self) {
         let mut shards = self.lock_all();
+        if let Some(effects) = shards.iter_mut().find_map(|shard| shard.effects.as_mut()) {
+            effects.clear();
+        }
         let tables: Vec<Table> = shards.iter_mut().map(Shard::clear).collect();
         drop(shards);
         for table in tables {
@@ -276,10 +433,9 @@ impl<P: Platform> Keyspace<P> {
         let mut met = 0;
         let mut steps = 0;
         for _ in 0..self.shards.len() {
-            let shard = &self.shards[sweep.shard].0;
             loop {
-                let mut guard = shard.lock();
-                let Shard { table, volatile, expired, sweep: cursor } = &mut *guard;
+                let mut guard = self.lock_shard(sweep.shard);
+                let Shard { table, volatile, expired, sweep: cursor, effects } = &mut *guard;
                 table.advance((Sweep::SLICE, Sweep::SLICE));
                 if *volatile == 0 {
                     break;
@@ -288,6 +444,9 @@ impl<P: Platform> Keyspace<P> {
                 for _ in 0..Sweep::SLICE {
                     *cursor = table.sweep(*cursor, |entry| {
                         let dead = entry.deadline < now;
+                        if dead && let Some(effects) = effects {
+                            effects.remove(entry.key());
+                        }
                         met += usize::from(entry.deadline != Entry::NEVER);
                         *volatile -= usize::from(dead);
                         *expired += u64::from(dead);
@@ -335,6 +494,37 @@ impl Sweep {
     const RICH: usize = 10;
 }
 
+/// A shard that is locked.
+pub struct Guard<'a, P: Platform> {
+    shard: MutexGuard<'a, Shard, P>,
+    journal: Option<&'a Journal<P>>,
+}
+
+impl<P: Platform> Deref for Guard<'_, P> {
+    type Target = Shard;
+
+    #[inline]
+    fn deref(&self) -> &Shard {
+        &self.shard
+    }
+}
+
+impl<P: Platform> DerefMut for Guard<'_, P> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Shard {
+        &mut self.shard
+    }
+}
+
+impl<P: Platform> Drop for Guard<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if let (Some(journal), Some(effects)) = (self.journal, &mut self.shard.effects) {
+            journal.record([&mut **effects]);
+        }
+    }
+}
+
 /// Several shards that are locked at the same time.
 pub struct Locked<'a, P: Platform> {
     keyspace: &'a Keyspace<P>,
@@ -362,5 +552,15 @@ impl<P: Platform> Locked<'_, P> {
     /// The shards, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.guards.iter_mut().flatten().map(|guard| &mut **guard)
+    }
+}
+
+impl<P: Platform> Drop for Locked<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(journal) = self.keyspace.journal.as_deref() {
+            let shards = self.guards.iter_mut().flatten();
+            journal.record(shards.filter_map(|shard| shard.effects.as_deref_mut()));
+        }
     }
 }

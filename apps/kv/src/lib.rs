@@ -17,6 +17,7 @@
 //! - [`commands`] act on a session; they know no sockets.
 //! - [`keyspace`] holds all keys in locked shards, each of them a [`table`] that is resized a
 //!   little at a time and can be scanned meanwhile. [`glob`] matches names, [`bytes`] stores them.
+//! - [`aof`] writes down what changes, and reads it at the next start.
 //! - [`pubsub`] knows who listens to what and puts messages into the outbox of each
 //!   [`client`]; [`memory`] is the account of what all clients' buffers take.
 //!
@@ -34,6 +35,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod aof;
 pub mod bytes;
 pub mod client;
 pub mod commands;

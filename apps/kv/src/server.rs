@@ -5,8 +5,9 @@
 //! 1. The stop token is cancelled, by a signal or by the program. Accepting ends.
 //! 2. Every connection has a child of that token. Its fiber finishes the requests that it has
 //!    begun to run, sends the replies that the socket takes without waiting, and ends.
-//! 3. [`Server::run`] returns when all connections have ended, or after a few seconds: a fiber
-//!    waits for nothing but its client and its runtime, so that would be a bug.
+//! 3. When all connections have ended, the append-only file is written to its end, synced and
+//!    closed; then [`Server::run`] returns. It gives up after a few seconds: a fiber waits for
+//!    nothing but its client, its runtime and its disk, so that would be a bug or a broken disk.
 
 use core::time::Duration;
 use std::io;
@@ -18,8 +19,9 @@ use raddle::on::{
     signal, sleep, task,
 };
 
+use crate::aof::{self, Writer};
 use crate::client::Client;
-use crate::config::{Config, Log};
+use crate::config::{Config, Log, Switch};
 use crate::connection::{Connection, End, linger};
 use crate::keyspace::Sweep;
 use crate::log::log;
@@ -33,6 +35,8 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 pub struct Server<P: Platform = Native> {
     listener: TcpListener<P>,
     state: Arc<State<P>, P>,
+    /// The append-only file, if there is one.
+    writer: Option<Writer<P>>,
 }
 
 /// What the server's fibers share.
@@ -41,27 +45,40 @@ struct State<P: Platform> {
     stop: CancellationToken<P>,
     /// Fibers that have not ended.
     fibers: WaitGroup<P>,
+    /// Fibers of the append-only file that have not ended. They outlive the others.
+    files: WaitGroup<P>,
     /// Connections of each worker.
     load: Box<[P::AtomicUsize]>,
 }
 
 impl<P: Platform> Server<P> {
-    /// Begins to listen. To be called in a fiber: the server runs on that fiber's runtime.
+    /// Begins to listen, and reads the append-only file, if there is to be one. To be called in a
+    /// fiber: the server runs on that fiber's runtime.
     ///
     /// # Errors
-    /// The kernel's, if the address cannot be had.
+    /// The kernel's, if the address cannot be had; an [`aof::OpenError`], if the file cannot be
+    /// used.
     pub fn bind(mut config: Config) -> io::Result<Self> {
         let runtime = Handle::<P>::current();
         let listener = TcpListener::bind((config.bind, config.port))?;
         config.port = listener.local_addr()?.port();
         let (workers, driver) = (runtime.workers(), runtime.driver_name());
+        let mut shared = Shared::new(config, workers, driver);
+        let mut writer = None;
+        if shared.config.appendonly == Switch::Yes {
+            let opened = aof::open(&shared.keyspace, &shared.config)?;
+            let writer = writer.insert(Writer::new(opened, &shared.config));
+            shared.keyspace.set_journal(writer.journal().clone());
+            aof::expire(&shared.keyspace);
+        }
         let state = State {
-            shared: Shared::new(config, workers, driver),
+            shared,
             stop: CancellationToken::new_in(),
             fibers: WaitGroup::new_in(),
+            files: WaitGroup::new_in(),
             load: (0..workers).map(|_| P::AtomicUsize::new(0)).collect(),
         };
-        Ok(Self { listener, state: Arc::new_in(state) })
+        Ok(Self { listener, state: Arc::new_in(state), writer })
     }
 
     /// The address that it listens on.
@@ -90,10 +107,14 @@ impl<P: Platform> Server<P> {
     /// Serves until the [stop token](Self::stop_token) is cancelled, or the calling fiber is.
     ///
     /// # Errors
-    /// The listener's, if it fails for good; `TimedOut` if connections do not end.
+    /// The listener's, if it fails for good; `TimedOut` if connections do not end, or the
+    /// append-only file is not written; `Other` if writing that has failed.
     pub fn run(self) -> io::Result<()> {
-        let Self { listener, state } = self;
+        let Self { listener, state, writer } = self;
         let log_level = state.shared.config.log;
+        if let Some(writer) = writer {
+            keep(&state, writer);
+        }
         spawn(&state, &state.stop, None, |state| sweep(state));
         let accepting = {
             let state = state.clone();
@@ -107,10 +128,12 @@ impl<P: Platform> Server<P> {
         state.stop.cancel();
         let open = state.shared.ledger.count();
         log(log_level, Log::Info, format_args!("ending, {open} connections"));
-        if !state.fibers.wait_for(SHUTDOWN) {
+        let ended = state.fibers.wait_for(SHUTDOWN);
+        let kept = finish(&state);
+        if !ended {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "connections do not end"));
         }
-        result
+        result.and(kept)
     }
 
     /// Cancels the stop token when the process is asked to end.
@@ -127,6 +150,45 @@ impl<P: Platform> Server<P> {
         }
         Ok(())
     }
+}
+
+/// Starts the fibers of the append-only file.
+fn keep<P: Platform>(state: &Arc<State<P>, P>, writer: Writer<P>) {
+    /// Counts the fiber also if it panics.
+    struct Counted<P: Platform>(Arc<State<P>, P>);
+    impl<P: Platform> Drop for Counted<P> {
+        fn drop(&mut self) {
+            self.0.files.done();
+        }
+    }
+    state.files.add(2);
+    let (writing, rewriting) = (Counted(state.clone()), Counted(state.clone()));
+    let builder = task::Builder::<P>::new_in().name("appendonly");
+    drop(builder.spawn(move || {
+        let _counted = writing;
+        writer.run();
+    }));
+    let builder = task::Builder::<P>::new_in().name("rewrite");
+    drop(builder.spawn(move || {
+        let Shared { keyspace, config, .. } = &rewriting.0.shared;
+        if let Some(journal) = keyspace.journal() {
+            aof::rewrite_when_asked(keyspace, journal, config);
+        }
+    }));
+}
+
+/// Writes the append-only file to its end.
+fn finish<P: Platform>(state: &State<P>) -> io::Result<()> {
+    let Some(journal) = state.shared.keyspace.journal() else { return Ok(()) };
+    journal.end();
+    if !state.files.wait_for(SHUTDOWN) {
+        let message = "the append-only file is not written: the disk does not answer";
+        return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+    }
+    if journal.status().failed {
+        return Err(io::Error::other("the append-only file could not be written"));
+    }
+    Ok(())
 }
 
 /// Spawns a fiber that the server waits for, and that ends with it.
@@ -236,9 +298,9 @@ fn converse<P: Platform>(
     };
     log(log_level, Log::Debug, format_args!("{peer} connected"));
     let end = Connection::serve(&stream, session);
-    let level = if let End::Cut(_) = end { Log::Warn } else { Log::Debug };
+    let level = if let End::Cut(_) | End::Unsettled = end { Log::Warn } else { Log::Debug };
     log(log_level, level, format_args!("{peer} {end}"));
-    if let End::Cut(_) | End::Protocol(_) = end {
+    if let End::Cut(_) | End::Protocol(_) | End::Unsettled = end {
         // In a fiber of its own, as this one may have been cancelled and can wait no longer.
         spawn(state, &state.stop, None, move |_| linger(&stream));
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use raddle::on::{Arc, Atomic, Native, Ordering, Platform};
 
+use crate::aof::Unsettled;
 use crate::client::{Client, Cut};
 use crate::commands::{self, Interruption};
 use crate::protocol::{Args, Output, Protocol, Shortage};
@@ -20,6 +21,9 @@ pub struct Session<'s, P: Platform = Native> {
     pub tally: Tally,
     channels: BTreeSet<Box<[u8]>>,
     patterns: BTreeSet<Box<[u8]>>,
+    /// Where in the buffer of replies those begin that must not be sent before the append-only file
+    /// has what they tell of.
+    pub(crate) unsettled: Option<usize>,
     /// Whether messages were collected that the outbox counts as unsent.
     collected: bool,
 }
@@ -33,6 +37,7 @@ impl<'s, P: Platform> Session<'s, P> {
             tally: Tally::default(),
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
+            unsettled: None,
             collected: false,
         })
     }
@@ -45,6 +50,24 @@ impl<'s, P: Platform> Session<'s, P> {
     #[inline]
     pub fn execute(&mut self, args: Args<'_>, out: &mut Output) -> Result<(), Interruption> {
         commands::execute(self, args, out)
+    }
+
+    /// Waits until the replies in `out` may be sent.
+    ///
+    /// # Errors
+    /// If they never may, because the append-only file could not be written. They were replaced by
+    /// an error then, and the connection is to be closed: nobody knows which of the commands will
+    /// turn out to have been run.
+    pub(crate) fn settle(&mut self, out: &mut Output) -> Result<(), Unsettled> {
+        let Some(start) = self.unsettled.take() else { return Ok(()) };
+        let Some(journal) = self.shared.keyspace.journal() else { return Ok(()) };
+        journal.settle().inspect_err(|_| {
+            out.truncate(start);
+            out.error(
+                b"MISCONF Errors writing to the append-only file: whether this command and those \
+                  after it will be there when the server is started again is not known",
+            );
+        })
     }
 
     /// How many channels and patterns the client listens to.

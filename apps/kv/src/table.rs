@@ -289,6 +289,26 @@ impl Table {
         next
     }
 
+    /// Keeps the keys of which `keep` says so, and lets it change them.
+    pub fn retain(&mut self, mut keep: impl FnMut(&mut Entry) -> bool) {
+        let mut removed = 0;
+        for mut link in self.previous.iter_mut().chain(&mut self.buckets) {
+            while let Some(entry) = link {
+                if keep(entry) {
+                    link = match link {
+                        Some(entry) => &mut entry.next,
+                        None => break,
+                    };
+                } else {
+                    unlink(link);
+                    removed += 1;
+                }
+            }
+        }
+        self.len -= removed;
+        self.shrink();
+    }
+
     /// Calls `visit` for every key.
     pub fn for_each(&self, mut visit: impl FnMut(&Entry)) {
         for link in self.previous.iter().chain(&self.buckets) {

@@ -217,6 +217,8 @@ catalogue! {
         "O(N) where N is the number of keys" "Removes all keys.";
     Flushdb "flushdb" -1 Server [WRITE DANGEROUS] NONE "1.0.0"
         "O(N) where N is the number of keys" "Removes all keys.";
+    Bgrewriteaof "bgrewriteaof" 1 Server [ADMIN NOSCRIPT DANGEROUS] NONE "1.0.0" "O(1)"
+        "Rewrites the append-only file in the background.";
     Info "info" -1 Server [LOADING STALE DANGEROUS] NONE "1.0.0" "O(1)" "Describes the server.";
     Time "time" 1 Server [LOADING STALE FAST] NONE "2.6.0" "O(1)" "Returns the server's time.";
     Command "command" -1 Server [LOADING STALE] NONE "2.8.13"

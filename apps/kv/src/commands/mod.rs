@@ -20,6 +20,7 @@ use raddle::on::{Atomic, Ordering, Platform};
 
 pub use catalogue::{Command, Group, Spec, flag};
 
+use crate::aof::Journal;
 use crate::protocol::{Args, Output, Protocol, Shortage, parse_integer};
 use crate::session::Session;
 
@@ -128,7 +129,44 @@ fn find_and_run<P: Platform>(
         refuse_while_subscribed(command)?;
     }
     session.client.activity.command.store(command as usize + 1, Ordering::Relaxed);
+    if let Some(journal) = session.shared.keyspace.journal() {
+        if journal.has_failed() {
+            refuse_after_failure(journal, command.spec(), args)?;
+        } else if command.spec().flags & (flag::WRITE | flag::READONLY) != 0 {
+            session.unsettled.get_or_insert(out.len());
+        }
+    }
     run(command, session, args, out)
+}
+
+/// What is written down no more is not done, and what may be gone tomorrow is not shown.
+#[cold]
+fn refuse_after_failure<P: Platform>(
+    journal: &Journal<P>,
+    command: &Spec,
+    args: Args<'_>,
+) -> Outcome {
+    if command.flags & flag::WRITE != 0 {
+        return Err(Failure::error(
+            "MISCONF Errors writing to the append-only file: commands that write are refused until \
+             the server is started again",
+        ));
+    }
+    let (first, last, step) = command.keys;
+    let (Ok(first @ 1..), Ok(step)) = (usize::try_from(first), usize::try_from(step)) else {
+        return Ok(());
+    };
+    let end = args.len().saturating_add_signed(isize::from(last.min(0)));
+    let last = usize::try_from(last).unwrap_or(end);
+    for index in (first..=last).step_by(step.max(1)) {
+        if args.get(index).is_some_and(|key| journal.is_in_doubt(key)) {
+            return Err(Failure::error(
+                "MISCONF Errors writing to the append-only file: what this key has now may not \
+                 be there when the server is started again",
+            ));
+        }
+    }
+    Ok(())
 }
 
 #[cold]
@@ -222,6 +260,7 @@ fn run<P: Platform>(
         Command::Dbsize => keys::dbsize(session, out),
         Command::Flushall | Command::Flushdb => keys::flush(session, args, out),
 
+        Command::Bgrewriteaof => server::rewrite(session, out),
         Command::Info => server::info(session, args, out),
         Command::Time => server::time::<P>(out),
         Command::ConfigGet => server::config_get(session, args, out),

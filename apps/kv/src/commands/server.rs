@@ -4,8 +4,9 @@ use core::fmt::Write as _;
 
 use raddle::on::{Atomic, Clock, Ordering, Platform};
 
-use super::Outcome;
 use super::connection::REDIS_VERSION;
+use super::{Failure, Outcome};
+use crate::config::Switch;
 use crate::glob;
 use crate::protocol::{Args, BULK_LENGTH_MAX, Decimal, Output};
 use crate::session::Session;
@@ -85,7 +86,17 @@ fn write_section<P: Platform>(session: &Session<'_, P>, section: &str, text: &mu
         "persistence" => {
             field("loading", &0);
             field("rdb_bgsave_in_progress", &0);
-            field("aof_enabled", &0);
+            let journal = shared.keyspace.journal();
+            field("aof_enabled", &u8::from(journal.is_some()));
+            if let Some(journal) = journal {
+                let status = journal.status();
+                let ok = |failed| if failed { "err" } else { "ok" };
+                field("aof_rewrite_in_progress", &u8::from(status.rewriting));
+                field("aof_last_bgrewrite_status", &ok(status.rewrite_failed));
+                field("aof_last_write_status", &ok(status.failed));
+                field("aof_current_size", &status.size);
+                field("aof_base_size", &status.base_size);
+            }
         }
         "stats" => {
             let (channels, patterns) = shared.pubsub.len();
@@ -122,6 +133,19 @@ fn write_section<P: Platform>(session: &Session<'_, P>, section: &str, text: &mu
     }
 }
 
+pub(super) fn rewrite<P: Platform>(session: S<'_, '_, P>, out: &mut Output) -> Outcome {
+    let Some(journal) = session.shared.keyspace.journal() else {
+        return Err(const { Failure::error("ERR there is no append-only file: see --appendonly") });
+    };
+    if !journal.ask_for_rewrite() {
+        return Err(const {
+            Failure::error("ERR Background append only file rewriting already in progress")
+        });
+    }
+    out.simple("Background append only file rewriting started");
+    Ok(())
+}
+
 pub(super) fn time<P: Platform>(out: &mut Output) -> Outcome {
     let now = P::Clock::wall();
     out.array(2);
@@ -137,12 +161,18 @@ pub(super) fn config_get<P: Platform>(
 ) -> Outcome {
     let config = &session.shared.config;
     let limits = format!("normal 0 0 0 slave 0 0 0 pubsub {} 0 0", config.output_buffer);
-    let parameters: [(&str, String); 15] = [
-        ("appendonly", "no".to_owned()),
+    let appendonly = if config.appendonly == Switch::Yes { "yes" } else { "no" };
+    let parameters: [(&str, String); 20] = [
+        ("appendfilename", config.appendfilename.to_string_lossy().into_owned()),
+        ("appendfsync", config.appendfsync.name().to_owned()),
+        ("appendonly", appendonly.to_owned()),
+        ("auto-aof-rewrite-min-size", config.auto_aof_rewrite_min_size.to_string()),
+        ("auto-aof-rewrite-percentage", config.auto_aof_rewrite_percentage.to_string()),
         ("bind", config.bind.to_string()),
         ("client-output-buffer-limit", limits),
         ("client-query-buffer-limit", crate::protocol::REQUEST_LENGTH_MAX.to_string()),
         ("databases", "1".to_owned()),
+        ("dir", config.dir.to_string_lossy().into_owned()),
         ("io-threads", session.shared.workers.to_string()),
         ("maxclients", config.max_clients.to_string()),
         ("maxmemory", "0".to_owned()),

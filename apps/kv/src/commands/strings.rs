@@ -237,14 +237,13 @@ pub(super) fn append<P: Platform>(
     let mut shard = keyspace.lock(hash);
     let length = match shard.find::<P>(hash, key) {
         Some(mut live) => {
-            let value = live.value();
-            let length = value.as_slice().len() + tail.len();
+            let length = live.bytes().len() + tail.len();
             if length > BULK_LENGTH_MAX {
                 return Err(Failure::error(
                     "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
                 ));
             }
-            value.append(tail);
+            live.append(tail);
             length
         }
         None => {
@@ -286,10 +285,9 @@ pub(super) fn add<P: Platform>(
     let mut shard = keyspace.lock(hash);
     let sum = match shard.find::<P>(hash, key) {
         Some(mut live) => {
-            let value = live.value();
-            let old = parse_integer(value.as_slice()).ok_or(NOT_INTEGER)?;
+            let old = parse_integer(live.bytes()).ok_or(NOT_INTEGER)?;
             let sum = old.checked_add(delta).ok_or(OVERFLOW)?;
-            value.set(Decimal::from(sum).as_bytes());
+            live.set_value(Decimal::from(sum).as_bytes());
             sum
         }
         None => {
