@@ -15,8 +15,8 @@ use std::io;
 use raddle::is_cancelled_error;
 use raddle::on::net::{SocketAddr, TcpListener, TcpStream};
 use raddle::on::{
-    Arc, Atomic, AtomicInt, CancellationToken, Handle, Native, Ordering, Platform, WaitGroup,
-    signal, sleep, task,
+    Arc, Atomic, AtomicInt, CancellationToken, Handle, JoinError, Native, Ordering, Platform,
+    WaitGroup, signal, sleep, task,
 };
 
 use crate::aof::{self, Writer};
@@ -123,6 +123,8 @@ impl<P: Platform> Server<P> {
         };
         let result = match accepting.join() {
             Ok(result) => result,
+            // It was stopped before it began.
+            Err(JoinError::Cancelled) => Ok(()),
             Err(error) => Err(io::Error::other(error.to_string())),
         };
         state.stop.cancel();

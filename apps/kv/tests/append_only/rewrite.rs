@@ -102,6 +102,11 @@ fn what_happens_during_a_rewrite_is_in_the_new_file() {
                     pipeline.cmd("APPEND").arg(key(round * 7)).arg("again").ignore();
                     pipeline.cmd("DEL").arg(key(round * 13)).ignore();
                     pipeline.cmd("SET").arg(key(round * 5)).arg(round).arg("EX").arg(500).ignore();
+                    // Each of these once: nothing that comes later makes good what is missing.
+                    let once = |n: usize| format!("still:{}", (client * 1250 + n) % 5000);
+                    pipeline.cmd("SET").arg(format!("once:{client}:{round}")).arg(round).ignore();
+                    pipeline.cmd("APPEND").arg(once(round * 2 % 1250)).arg(round).ignore();
+                    pipeline.cmd("DEL").arg(once((round * 2 + 1) % 1250)).ignore();
                     let _: () = pipeline.query(&mut connection).unwrap();
                 }
             });

@@ -143,9 +143,15 @@ impl Drop for Kv {
 
 /// All keys with their values, in order.
 pub(crate) fn contents(kv: &Kv) -> Vec<(String, String)> {
-    let mut keys: Vec<String> = kv.run("KEYS *");
+    let mut client = kv.client();
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut client).unwrap();
     keys.sort();
-    keys.into_iter().map(|key| (key.clone(), kv.run(&format!("GET {key}")))).collect()
+    let mut contents = Vec::new();
+    for keys in keys.chunks(1000) {
+        let values: Vec<String> = redis::cmd("MGET").arg(keys).query(&mut client).unwrap();
+        contents.extend(keys.iter().cloned().zip(values));
+    }
+    contents
 }
 
 /// What the server says when it does not start.
