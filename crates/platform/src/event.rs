@@ -133,15 +133,50 @@ pub enum Event<'a> {
     },
     /// A timer was set.
     TimerSet {
-        /// When it fires.
-        deadline: crate::Instant,
+        /// The worker whose wheel it is on.
+        worker: usize,
+        /// The how manieth of that wheel, from 1.
+        timer: u64,
+        /// When it fires: the monotonic clock's nanoseconds.
+        deadline_ns: u64,
     },
-    /// A timer was taken back: it has fired before, or never will.
-    TimerCleared,
-    /// A worker woke those whose time had come.
-    TimersFired {
+    /// A timer was taken back before it fired.
+    TimerCleared {
+        /// The worker whose wheel it was on.
+        worker: usize,
+        /// The how manieth of that wheel.
+        timer: u64,
+    },
+    /// A timer's time has come: whoever waits for it is about to be woken.
+    TimerFired {
+        /// The worker whose wheel it was on.
+        worker: usize,
+        /// The how manieth of that wheel.
+        timer: u64,
+    },
+    /// One operation is about to wake several sleepers.
+    BatchWoken {
         /// How many.
         count: usize,
+    },
+    /// What an operation waited for is there: a call on the socket would not block.
+    IoReady {
+        /// The socket's descriptor.
+        handle: i32,
+    },
+    /// An operation that moves bytes, or is on a file, has completed.
+    IoResult {
+        /// The descriptor, where the operation is on one.
+        handle: Option<i32>,
+        /// The result: how many bytes, or a new descriptor.
+        result: u32,
+    },
+    /// An operation has failed.
+    IoError {
+        /// The descriptor, where the operation is on one.
+        handle: Option<i32>,
+        /// The error.
+        errno: i32,
     },
     /// A scope began.
     ScopeOpened {
@@ -167,4 +202,45 @@ pub enum Event<'a> {
         /// How many tasks.
         count: usize,
     },
+    /// The program has come to a place that somebody wants to find again in a trace.
+    Checkpoint {
+        /// The place.
+        name: &'a str,
+        /// What the program wants to be known there.
+        value: u64,
+    },
+}
+
+macro_rules! kinds {
+    ($($kind:ident),+ $(,)?) => {
+        /// The kinds of [`Event`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(#[doc = concat!("[`Event::", stringify!($kind), "`].")] $kind),+
+        }
+
+        impl EventKind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// The name in traces, which is the one in the source.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind)),+ }
+            }
+        }
+
+        impl Event<'_> {
+            /// The kind. (An event without one does not compile.)
+            pub const fn kind(&self) -> EventKind {
+                match self { $(Self::$kind { .. } => EventKind::$kind),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    Spawned, Scheduled, Yielded, Parked, Woken, Completed, Cancelled, WaitsFor, Acquired, Released,
+    TimerSet, TimerCleared, TimerFired, BatchWoken, IoReady, IoResult, IoError, ScopeOpened,
+    ScopeClosed, ScopeCancelled, Stolen, Checkpoint,
 }

@@ -53,7 +53,7 @@ pub use bounds::Bounds;
 pub use context::Context;
 pub use core::sync::atomic::Ordering;
 pub use driver::Driver;
-pub use event::{Choice, Event, Object, ObjectKind, Site};
+pub use event::{Choice, Event, EventKind, Object, ObjectKind, Site};
 pub use native::Native;
 pub use parker::Parker;
 pub use race::{Race, RaceCell};

@@ -35,7 +35,7 @@ pub use raddle_platform::{
 pub use raddle_runtime::cancel::is_cancelled;
 pub use raddle_runtime::{
     CancellationToken, Cancelled, Elapsed, Handle, JoinError, JoinHandle, Runtime, Scope,
-    ScopedJoinHandle, Sleep, Timeout, block_on, fs, net, runtime, scope, signal, sleep,
+    ScopedJoinHandle, Sleep, Timeout, block_on, checkpoint, fs, net, runtime, scope, signal, sleep,
     sleep_async, sleep_until, sleep_until_async, spawn, spawn_async, spawn_local, spawn_on, task,
     timeout, yield_async, yield_now,
 };

@@ -34,6 +34,7 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod cancel;
+mod checkpoint;
 pub mod fs;
 mod handle;
 mod io;
@@ -48,6 +49,7 @@ pub mod task;
 mod timer;
 
 pub use cancel::{CancellationToken, Cancelled, is_cancelled, is_cancelled_error};
+pub use checkpoint::checkpoint;
 pub use handle::Handle;
 pub use raddle_platform::{Instant, Native, Platform};
 pub use runtime::{Runtime, spawn, spawn_async, spawn_local, spawn_on, yield_async, yield_now};

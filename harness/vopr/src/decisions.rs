@@ -5,6 +5,8 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::Script;
+
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[repr(u8)]
@@ -86,9 +88,11 @@ impl fmt::Debug for Decision {
     }
 }
 
-/// What determines an execution of a program: the root seed and every decision, in order.
+/// What determines an execution of a program: the root seed, every decision, in order, and the orders
+/// of whoever held time.
 ///
-/// Its text form is one line: `1:` (the version), the root seed, and the decisions, in hexadecimal.
+/// Its text form is one line: `1:` (the version), the root seed, and the decisions, in hexadecimal;
+/// then the orders after a `;`, if there are any.
 /// It is for a report, and has no [`prefixes`](Self::prefixes); the [file format](crate::trace) has
 /// all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,12 +103,14 @@ pub struct Trace {
     pub decisions: Vec<Decision>,
     /// What the certificate was on the way. Whoever changes a decision takes this away.
     pub prefixes: Prefixes,
+    /// The orders of an [`Execution`](crate::Execution)'s owner.
+    pub control: Script,
 }
 
 impl Trace {
     /// A trace of which only the decisions are known: a replay of it compares no certificates.
     pub fn new(seed: u64, decisions: Vec<Decision>) -> Self {
-        Self { seed, decisions, prefixes: Prefixes::default() }
+        Self { seed, decisions, ..Self::default() }
     }
 
     /// The certificate after `count` decisions, where it is kept in full: at the start, after every
@@ -242,6 +248,9 @@ impl fmt::Display for Trace {
             let comma = if index == 0 { "" } else { "," };
             write!(f, "{comma}{:x}", decision.0)?;
         }
+        if !self.control.is_empty() {
+            write!(f, ";{}", self.control)?;
+        }
         Ok(())
     }
 }
@@ -259,6 +268,7 @@ impl FromStr for Trace {
         let seed = parts.next().and_then(|seed| u64::from_str_radix(seed, 16).ok());
         let seed = seed.ok_or_else(|| wrong("the seed is missing"))?;
         let list = parts.next().ok_or_else(|| wrong("the decisions are missing"))?;
+        let (list, control) = list.split_once(';').unwrap_or((list, ""));
         let mut decisions = Vec::new();
         for word in list.split(',').filter(|word| !word.is_empty()) {
             let bits = u32::from_str_radix(word, 16).map_err(|_| wrong(word))?;
@@ -269,7 +279,7 @@ impl FromStr for Trace {
             }
             decisions.push(decision);
         }
-        Ok(Self::new(seed, decisions))
+        Ok(Self { control: control.parse()?, ..Self::new(seed, decisions) })
     }
 }
 
@@ -345,6 +355,9 @@ mod tests {
         let decisions =
             vec![Decision::new(Kind::Schedule, 3, 2), Decision::new(Kind::WeakExchange, 2, 1)];
         let trace = Trace::new(0xabc, decisions);
+        assert_eq!(trace.to_string().parse(), Ok(trace.clone()));
+        let control = "1:0,7:500,9:free".parse().expect("orders");
+        let trace = Trace { control, ..trace };
         assert_eq!(trace.to_string().parse(), Ok(trace));
         assert_eq!("1:5:".parse(), Ok(Trace::new(5, Vec::new())));
         for wrong in ["", "2:5:", "1:x:", "1:5", "1:5:zz", "1:5:ffffffff", "1:5:4001"] {

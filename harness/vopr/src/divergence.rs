@@ -148,6 +148,11 @@ impl Replayed {
         (!self.trace.prefixes.is_empty()).then_some((self.agreed as u64, full))
     }
 
+    /// Where the execution has left the trace, if it has.
+    pub(crate) fn parted(&self) -> Option<&Divergence> {
+        self.parted.as_deref()
+    }
+
     /// The decision `index` of the trace.
     pub(crate) fn next(&self, index: usize) -> Option<Decision> {
         self.trace.decisions.get(index).copied().filter(|_| index < self.length)

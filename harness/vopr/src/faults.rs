@@ -370,6 +370,7 @@ impl World {
     /// Counts a fault that has struck, and notes it among the operations.
     pub(crate) fn fired(&mut self, kind: FaultKind) {
         self.plan.fired.0[kind as usize] += 1;
+        self.tell_fault(kind);
         self.remark(Name::Fault, kind as u64);
     }
 
@@ -437,7 +438,7 @@ impl World {
         }
     }
 
-    /// The current thread may not run for a while: `true` if another one runs now.
+    /// The current thread may not run for a while: `true` if so, and it was decided who goes on.
     pub(crate) fn pause(&mut self) -> Result<bool, Failed> {
         if self.strikes(FaultKind::Pause, 2)? == 0 {
             return Ok(false);
@@ -446,7 +447,7 @@ impl World {
         self.agenda.add(self.now + length, crate::agenda::Event::Resume(self.current));
         self.set_blocked(State::Paused);
         self.decide(false)?;
-        Ok(self.next != self.current)
+        Ok(true)
     }
 
     /// The faults end: what is cut heals, who was paused goes on, which node a fault has crashed
@@ -465,7 +466,7 @@ impl World {
         paused.into_iter().for_each(|thread| self.set_runnable(thread));
         let Liveness { steps, virtual_time } = self.plan.liveness;
         self.limits.steps = self.limits.steps.min(self.steps.saturating_add(steps));
-        self.stop_at = self.limits.steps;
+        self.stop_at = self.next_stop();
         let end = Duration::from_nanos(self.now).saturating_add(virtual_time);
         self.limits.virtual_time = self.limits.virtual_time.min(end);
         self.restart_all()

@@ -12,6 +12,7 @@ use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use raddle_platform::global::Table;
 
+use crate::control::{Goal, Script, render_all};
 use crate::decisions::{Certificate, Decision, Prefixes};
 use crate::divergence::Divergence;
 use crate::faults::Fired;
@@ -59,6 +60,8 @@ pub(crate) struct Outcome {
     pub(crate) prefixes: Prefixes,
     pub(crate) divergence: Option<Box<Divergence>>,
     pub(crate) events: Option<Events>,
+    pub(crate) control: Script,
+    pub(crate) state: Vec<(String, String)>,
     pub(crate) now: u64,
     pub(crate) counts: Counts,
     pub(crate) faults: Fired,
@@ -67,41 +70,85 @@ pub(crate) struct Outcome {
 
 /// Runs `body` as the main thread of a new world, until all threads have ended or one has failed.
 pub(crate) fn run(setup: Setup, body: &(dyn Fn() + '_)) -> Outcome {
-    install_hook();
-    assert!(!INSIDE.replace(true), "a simulation inside of a simulation");
-    // Never dropped as a whole: after a failure most of it must not be.
-    let world = Box::into_raw(Box::new(RefCell::new(World::new(setup))));
-    // SAFETY: taken away below, before it is freed.
-    unsafe { world::set(world) };
-    with(|world| world.watch.begin(world.seed));
-    let site = Location::caller();
-    let main: Box<dyn FnOnce() + '_> = Box::new(body);
-    // SAFETY: only the lifetime changes: a body that has not ended when this function returns never
-    // runs again.
-    let main = unsafe {
-        core::mem::transmute::<Box<dyn FnOnce() + '_>, Box<dyn FnOnce() + 'static>>(main)
-    };
-    match with(|world| world.add_thread("main".to_owned(), main, site)) {
-        Ok(_) => drive(),
-        Err(error) => {
-            let message = format!("no stack for the main thread: {error}");
-            with(|world| world.fail(FailureKind::Panic, message));
-        }
+    let machine = Machine::new(setup, Box::new(body));
+    machine.inside(drive);
+    machine.end()
+}
+
+/// A world that runs only in calls of [`inside`](Self::inside).
+pub(crate) struct Machine(*mut RefCell<World>);
+
+impl Machine {
+    /// A new world, in which `main` is about to begin.
+    pub(crate) fn new(setup: Setup, main: Box<dyn FnOnce() + '_>) -> Self {
+        install_hook();
+        // Never dropped as a whole: after a failure most of it must not be.
+        let machine = Self(Box::into_raw(Box::new(RefCell::new(World::new(setup)))));
+        machine.inside(|| {
+            with(|world| world.watch.begin(world.seed));
+            let site = Location::caller();
+            // SAFETY: only the lifetime changes: a body that has not ended when its machine does
+            // never runs again, and a machine runs it only while its owner may be used.
+            let main = unsafe {
+                core::mem::transmute::<Box<dyn FnOnce() + '_>, Box<dyn FnOnce() + 'static>>(main)
+            };
+            match with(|world| world.add_thread("main".to_owned(), main, site)) {
+                Ok(_) => with(World::tell_seeds),
+                Err(error) => {
+                    let message = format!("no stack for the main thread: {error}");
+                    with(|world| world.fail(FailureKind::Panic, message));
+                }
+            }
+        });
+        machine
     }
-    finish();
-    with(World::check_replay);
-    with(|world| world.watch.end());
-    // SAFETY: null is always valid.
-    unsafe { world::set(ptr::null()) };
-    INSIDE.set(false);
-    // SAFETY: made above, and nobody has it any more.
-    let world = unsafe { Box::from_raw(world) };
-    dismantle(RefCell::into_inner(*world))
+
+    /// Calls `f` in the world.
+    pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        assert!(!INSIDE.replace(true), "a simulation inside of a simulation");
+        // SAFETY: taken away below, before it is freed.
+        unsafe { world::set(self.0) };
+        with(|world| world.watch.resume());
+        let result = f();
+        with(|world| world.watch.end());
+        // SAFETY: null is always valid.
+        unsafe { world::set(ptr::null()) };
+        INSIDE.set(false);
+        result
+    }
+
+    /// Looks at the world while it stands still.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&World) -> R) -> R {
+        // SAFETY: it is freed by `end`, which takes the machine.
+        f(&unsafe { &*self.0 }.borrow())
+    }
+
+    /// Lets the threads run until `goal` says so, nobody can, or all is over.
+    pub(crate) fn go_until(&self, goal: Option<Goal>) {
+        self.inside(|| {
+            with(|world| world.go_until(goal));
+            drive();
+        });
+    }
+
+    /// Ends the execution, which runs no more.
+    pub(crate) fn end(self) -> Outcome {
+        self.inside(|| {
+            finish();
+            with(World::check_replay);
+        });
+        // SAFETY: made by `new`, and nobody has it any more.
+        let world = unsafe { Box::from_raw(self.0) };
+        dismantle(RefCell::into_inner(*world))
+    }
 }
 
 /// Resumes whoever is decided on, until there is nobody or the execution has failed.
 fn drive() {
     loop {
+        if with(|world| world.stands_still()) {
+            return;
+        }
         let next = with(|world| {
             world.current = world.next;
             world.net.here = world.node();
@@ -186,6 +233,8 @@ fn dismantle(mut world: World) -> Outcome {
         prefixes: core::mem::take(&mut world.prefixes),
         divergence: world.divergence.take(),
         events: world.tap.take().and_then(|tap| tap.finish()),
+        control: world.control.obeyed(),
+        state: render_all(&world.control.renders),
         now: world.now,
         counts: world.counts,
         faults: world.plan.fired,

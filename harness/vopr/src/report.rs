@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::decisions::{Certificate, Trace};
 use crate::divergence::Divergence;
 use crate::faults::Fired;
+use crate::machine::Outcome;
 use crate::strategy::PctBound;
 use crate::trace::{Error, Events};
 
@@ -163,11 +164,33 @@ pub struct Report {
     pub bound: Option<PctBound>,
     /// What was observed, if anything was to be.
     pub events: Option<Events>,
+    /// What the program [showed](crate::inspect) of itself at the end: names and texts.
+    pub state: Vec<(String, String)>,
     /// In a replay, where the execution left its trace. It may have failed otherwise, too.
     pub divergence: Option<Box<Divergence>>,
 }
 
 impl Report {
+    pub(crate) fn new(seed: u64, outcome: Outcome, bound: Option<PctBound>) -> Self {
+        let Outcome { failure, steps, decisions, certificate, prefixes, control, .. } = outcome;
+        Self {
+            verdict: failure.map_or(Verdict::Passed, Verdict::Failed),
+            seed,
+            steps,
+            decisions: decisions.len() as u64,
+            certificate,
+            virtual_time: Duration::from_nanos(outcome.now),
+            trace: Trace { seed, decisions, prefixes, control },
+            counts: outcome.counts,
+            faults: outcome.faults,
+            abandoned: outcome.abandoned,
+            bound,
+            events: outcome.events,
+            state: outcome.state,
+            divergence: outcome.divergence,
+        }
+    }
+
     /// The failure, if there is one.
     pub fn failure(&self) -> Option<&Failure> {
         match &self.verdict {

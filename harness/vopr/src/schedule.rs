@@ -83,7 +83,10 @@ impl World {
                 return Ok(());
             }
             if runnable == 0 && !time {
-                return Err(self.stuck());
+                match self.at_rest()? {
+                    true => continue,
+                    false => return Ok(()),
+                }
             }
             let chosen = if options == 1 { 0 } else { self.pick(options, time, yields)? };
             if let Some(next) = self.runnable.get(chosen) {
@@ -134,15 +137,22 @@ impl World {
     /// Whether time can advance: somebody waits for a deadline, or something comes at its time.
     #[inline]
     pub(crate) fn time_can_come(&self) -> bool {
-        (self.timed > 0 || !self.agenda.is_empty()) && (self.plan.calm.is_none() || self.is_idle())
+        (self.timed > 0 || !self.agenda.is_empty())
+            && (self.plan.calm.is_none() || self.is_idle())
+            && self.time_may_come()
+    }
+
+    /// When the next deadline is, or when the agenda has something.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let deadlines = self.parked.iter();
+        let deadlines =
+            deadlines.filter_map(|thread| self.threads[*thread as usize].state.deadline());
+        deadlines.chain(self.agenda.next()).min()
     }
 
     /// The next deadline comes, or what the agenda has next.
     fn advance(&mut self) -> Result<(), Failed> {
-        let deadlines = self.parked.iter();
-        let deadlines =
-            deadlines.filter_map(|thread| self.threads[*thread as usize].state.deadline());
-        match deadlines.chain(self.agenda.next()).min() {
+        match self.next_deadline() {
             Some(next) => self.come_to(next),
             None => Ok(()),
         }
@@ -171,7 +181,7 @@ impl World {
 
     /// Nobody can go on, and time would change nothing.
     #[cold]
-    fn stuck(&mut self) -> Failed {
+    pub(crate) fn stuck(&mut self) -> Failed {
         let main_ended = self.threads.first().is_some_and(|main| main.state == State::Ended);
         let (kind, mut message) = if main_ended {
             let message = "leak: the main thread has ended, and these threads never will:";

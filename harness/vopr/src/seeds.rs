@@ -29,7 +29,20 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    fn tag(self) -> &'static str {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Schedule,
+        Self::Memory,
+        Self::Fault,
+        Self::Network,
+        Self::Time,
+        Self::Entropy,
+        Self::Workload,
+        Self::Run,
+    ];
+
+    /// Its name, which is a part of what is hashed.
+    pub const fn tag(self) -> &'static str {
         match self {
             Self::Schedule => "schedule",
             Self::Memory => "memory",

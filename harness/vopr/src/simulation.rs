@@ -1,20 +1,23 @@
 //! Runs a program in the simulator.
 
 use core::cell::Cell;
+use core::fmt;
 use core::time::Duration;
 use std::rc::Rc;
 
+use crate::control::{self, Control, Render, Script};
 use crate::decisions::Trace;
 use crate::divergence::Replayed;
+use crate::execution::Execution;
 use crate::faults::{Faults, Plan};
-use crate::machine::{self, Outcome};
-use crate::report::{Report, Verdict};
+use crate::machine::{self, Machine};
+use crate::report::Report;
 use crate::seeds::{self, Purpose, Stream};
 use crate::sites::Sites;
 use crate::strategy::{Pct, PctBound, Policy, Random, Replay, RoundRobin, Strategy};
 use crate::trace::{Observer, Record, Tap};
 use crate::watchdog;
-use crate::world::Setup;
+use crate::world::{Setup, with};
 
 /// Between which operations another thread may run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +87,7 @@ impl Default for Limits {
 /// let again = Simulation::new().replay(report.trace.clone()).run(lost_update);
 /// assert_eq!(again.failure(), Some(failure));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Simulation {
     seed: Option<u64>,
@@ -93,11 +96,23 @@ pub struct Simulation {
     pub(crate) limits: Limits,
     pub(crate) spurious_wakes: bool,
     pub(crate) faults: Faults,
+    pub(crate) script: Script,
+    renders: Vec<(String, Render)>,
     record: Record,
-    observer: Option<Observer>,
+    pub(crate) observer: Option<Observer>,
     sites: Option<Rc<Sites>>,
     /// What PCT has measured; clones share it, so they must run the same program.
     measured: Rc<Cell<Option<(u32, u64)>>>,
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Simulation");
+        shown.field("seed", &self.seed).field("strategy", &self.strategy);
+        shown.field("granularity", &self.granularity).field("limits", &self.limits);
+        shown.field("faults", &self.faults).field("record", &self.record);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Default for Simulation {
@@ -109,6 +124,8 @@ impl Default for Simulation {
             limits: Limits::default(),
             spurious_wakes: true,
             faults: Faults::none(),
+            script: Script::default(),
+            renders: Vec::new(),
             record: Record::default(),
             observer: None,
             sites: None,
@@ -139,7 +156,34 @@ impl Simulation {
 
     /// Takes seed and decisions from a trace.
     pub fn replay(self, trace: Trace) -> Self {
-        self.seed(trace.seed).strategy(Strategy::Replay(trace))
+        self.seed(trace.seed).scripted(trace.control.clone()).strategy(Strategy::Replay(trace))
+    }
+
+    /// Sets the orders about time.
+    pub(crate) fn scripted(mut self, script: Script) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Shows `render`'s text beside what the program [shows](crate::inspect) of itself: for state
+    /// that the test keeps outside of the program.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    /// use raddle_vopr::Simulation;
+    ///
+    /// let served = Arc::new(AtomicU32::new(0));
+    /// let shown = Arc::clone(&served);
+    /// let simulation =
+    ///     Simulation::new().inspect("served", move || shown.load(Ordering::Relaxed).to_string());
+    /// let mut execution = simulation.start(|| _ = served.fetch_add(1, Ordering::Relaxed));
+    /// execution.run_until_quiescent();
+    /// assert_eq!(execution.state()[0].1, "1");
+    /// ```
+    pub fn inspect(mut self, name: &str, render: impl Fn() -> String + 'static) -> Self {
+        control::add(&mut self.renders, name, Rc::new(render));
+        self
     }
 
     /// Sets where threads may switch.
@@ -196,70 +240,84 @@ impl Simulation {
     }
 
     fn run_dyn(&self, program: &dyn Fn()) -> Report {
-        let root = seeds::root(self.seed).unwrap_or_else(|error| panic!("{error}"));
-        let (mut seed, mut bound) = (root.0, None);
-        let strategy = match &self.strategy {
+        let seed = self.root();
+        let bound = match self.chosen(seed) {
+            Strategy::Pct { depth } => Some(self.measure(program, depth.max(1))),
+            _ => None,
+        };
+        let (setup, seed) = self.setup(seed, bound, false);
+        Report::new(seed, machine::run(setup, program), bound)
+    }
+
+    /// An execution that stands still at its beginning; `owned` if time comes by orders only.
+    pub(crate) fn begin<'p>(&self, program: Box<dyn FnOnce() + 'p>, owned: bool) -> Execution<'p> {
+        let seed = self.root();
+        let bound = match (self.chosen(seed), self.measured.get()) {
+            (Strategy::Pct { depth }, Some((threads, steps))) => {
+                Some(PctBound { threads, steps, depth: depth.max(1) })
+            }
+            _ => None,
+        };
+        let (mut setup, seed) = self.setup(seed, bound, owned);
+        setup.watch = watchdog::watch_alone(self.limits.silence);
+        let machine = Machine::new(setup, program);
+        if owned && self.script.is_empty() {
+            machine.inside(|| with(|world| world.order(Some(0))));
+        }
+        Execution::new(machine, seed, bound)
+    }
+
+    fn root(&self) -> u64 {
+        seeds::root(self.seed).unwrap_or_else(|error| panic!("{error}")).0
+    }
+
+    /// The strategy of a seed.
+    fn chosen(&self, seed: u64) -> Strategy {
+        match &self.strategy {
             Strategy::Portfolio => portfolio(seed),
             other => other.clone(),
-        };
-        let mut replayed = None;
-        let policy: Box<dyn Policy> = match strategy {
-            Strategy::Portfolio | Strategy::Random => Box::new(Random::new(seed)),
-            Strategy::Sticky => Box::new(Random::sticky(seed)),
-            Strategy::RoundRobin => Box::new(RoundRobin::default()),
-            Strategy::Pct { depth } => {
-                let measured = self.measure(program, depth.max(1));
-                bound = Some(measured);
-                Box::new(Pct::new(seed, measured))
-            }
-            Strategy::Replay(trace) => {
-                seed = trace.seed;
-                let trace = Rc::new(trace);
-                replayed = Some(Replayed::new(Rc::clone(&trace), usize::MAX, true));
-                Box::new(Replay::new(trace, usize::MAX, None))
-            }
-            Strategy::Prefix { trace, decisions, tail } => {
-                seed = trace.seed;
-                let trace = Rc::new(trace);
-                replayed = Some(Replayed::new(Rc::clone(&trace), decisions, false));
-                Box::new(Replay::new(trace, decisions, Some(tail)))
-            }
-        };
-        let tap = Tap::new(&self.record, self.observer.clone());
-        let outcome = self.execute(seed, policy, program, replayed, tap);
-        let Outcome {
-            failure, steps, decisions, certificate, now, counts, faults, abandoned, ..
-        } = outcome;
-        Report {
-            verdict: failure.map_or(Verdict::Passed, Verdict::Failed),
-            seed,
-            steps,
-            decisions: decisions.len() as u64,
-            certificate,
-            virtual_time: Duration::from_nanos(now),
-            trace: Trace { seed, decisions, prefixes: outcome.prefixes },
-            counts,
-            faults,
-            abandoned,
-            bound,
-            events: outcome.events,
-            divergence: outcome.divergence,
         }
     }
 
-    fn execute(
+    /// What an execution begins with, and its seed: that of a trace, where one is replayed.
+    fn setup(&self, root: u64, bound: Option<PctBound>, owned: bool) -> (Setup, u64) {
+        let (mut seed, mut replayed) = (root, None);
+        let mut replay = |trace: Trace, decisions: usize, tail: Option<u64>| {
+            seed = trace.seed;
+            let trace = Rc::new(trace);
+            replayed = Some(Replayed::new(Rc::clone(&trace), decisions, tail.is_none()));
+            Box::new(Replay::new(trace, decisions, tail))
+        };
+        let policy: Box<dyn Policy> = match (self.chosen(root), bound) {
+            (Strategy::Pct { .. }, Some(bound)) => Box::new(Pct::new(root, bound)),
+            (Strategy::Portfolio | Strategy::Random | Strategy::Pct { .. }, _) => {
+                Box::new(Random::new(root))
+            }
+            (Strategy::Sticky, _) => Box::new(Random::sticky(root)),
+            (Strategy::RoundRobin, _) => Box::new(RoundRobin::default()),
+            (Strategy::Replay(trace), _) => replay(trace, usize::MAX, None),
+            (Strategy::Prefix { trace, decisions, tail }, _) => {
+                replay(trace, decisions, Some(tail))
+            }
+        };
+        let tap = Tap::new(&self.record, self.observer.clone());
+        (self.setup_with(seed, policy, replayed, tap, owned), seed)
+    }
+
+    fn setup_with(
         &self,
         seed: u64,
         policy: Box<dyn Policy>,
-        program: &dyn Fn(),
         replayed: Option<Replayed>,
         tap: Option<Box<Tap>>,
-    ) -> Outcome {
+        owned: bool,
+    ) -> Setup {
         let watch = watchdog::watch(self.limits.silence);
         let Self { granularity, limits, spurious_wakes, .. } = *self;
         let plan = Plan::of(&self.faults, seed);
         let sites = self.sites.clone();
-        let setup = Setup {
+        let control = Control::new(&self.script, self.renders.clone(), owned);
+        Setup {
             seed,
             policy,
             granularity,
@@ -270,8 +328,8 @@ impl Simulation {
             replayed,
             tap,
             sites,
-        };
-        machine::run(setup, program)
+            control,
+        }
     }
 
     /// How long the program is: by one execution that depends on no seed, so that a seed alone
@@ -279,7 +337,8 @@ impl Simulation {
     fn measure(&self, program: &dyn Fn(), depth: u32) -> PctBound {
         let (threads, steps) = self.measured.get().unwrap_or_else(|| {
             let policy = Box::new(RoundRobin::default());
-            let outcome = self.execute(seeds::DEFAULT_ROOT, policy, program, None, None);
+            let setup = self.setup_with(seeds::DEFAULT_ROOT, policy, None, None, false);
+            let outcome = machine::run(setup, program);
             // Time takes part as a thread, where it can move.
             let threads = outcome.counts.threads as u32
                 + 1

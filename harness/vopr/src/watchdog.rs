@@ -47,16 +47,32 @@ pub(crate) fn watch(silence: Duration) -> Arc<Watch> {
     watch
 }
 
+/// A watch for one execution, which others of the thread may interrupt.
+pub(crate) fn watch_alone(silence: Duration) -> Arc<Watch> {
+    // The thread's own starts the watchdog.
+    let _: Arc<Watch> = WATCH.with(Arc::clone);
+    let watch = Arc::<Watch>::default();
+    let silence = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+    watch.silence_ms.store(silence, Ordering::Relaxed);
+    WATCHES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&watch));
+    watch
+}
+
 impl Watch {
     /// An execution begins.
     pub(crate) fn begin(&self, seed: u64) {
         self.history.clear();
         self.seed.store(seed, Ordering::Relaxed);
+        self.resume();
+    }
+
+    /// It runs, from the start or after it stood still.
+    pub(crate) fn resume(&self) {
         self.executions.fetch_add(1, Ordering::Relaxed);
         self.active.store(true, Ordering::Relaxed);
     }
 
-    /// It has ended.
+    /// It has ended, or stands still.
     pub(crate) fn end(&self) {
         self.active.store(false, Ordering::Relaxed);
     }

@@ -18,6 +18,7 @@ use raddle_platform::SlotKey;
 
 use crate::agenda::{Agenda, Event};
 use crate::cells::Cells;
+use crate::control::{self, Control};
 use crate::decisions::{Certificate, Decision, Kind, Prefixes};
 use crate::divergence::{Divergence, Replayed};
 use crate::faults::{FaultKind, Plan};
@@ -131,6 +132,7 @@ pub(crate) struct Setup {
     pub(crate) replayed: Option<Replayed>,
     pub(crate) tap: Option<Box<Tap>>,
     pub(crate) sites: Option<Rc<Sites>>,
+    pub(crate) control: Control,
 }
 
 /// One execution.
@@ -178,6 +180,7 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     /// The step that is not passed without looking.
     pub(crate) stop_at: u64,
+    pub(crate) control: Control,
 
     pub(crate) memory: Sequential,
     pub(crate) cells: Cells,
@@ -279,6 +282,7 @@ pub(crate) fn enter(operation: Operation, site: &'static Location<'static>, clas
     match with(|world| world.begin(operation, site, class)) {
         Ok(false) => {}
         Ok(true) => switch(),
+        Err(Failed) if control::goes_on(class) => {}
         Err(Failed) => stop(),
     }
 }
@@ -299,6 +303,9 @@ pub(crate) fn operate<R>(
         Err(Failed) => Some(Err(Failed)),
     });
     let done = match (done, f) {
+        (Some(Err(Failed)), Some(f)) if control::goes_on(class) => {
+            with(|world| world.perform(operation, site, f))
+        }
         (Some(done), _) => done,
         (None, Some(f)) => {
             switch();
@@ -315,11 +322,10 @@ pub(crate) fn operate<R>(
 impl World {
     pub(crate) fn new(setup: Setup) -> Self {
         let Setup { seed, policy, granularity, limits, spurious_wakes, plan, .. } = setup;
-        let Setup { watch, replayed, tap, sites, .. } = setup;
+        let Setup { watch, replayed, tap, sites, control, .. } = setup;
         let mut agenda = Agenda::default();
-        let mut stop_at = limits.steps;
-        if let Some((steps, time)) = plan.calm_after {
-            stop_at = stop_at.min(steps);
+        let stop_at = control::first_stop(&limits, &plan, &control);
+        if let Some((_, time)) = plan.calm_after {
             agenda.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Event::Calm);
         }
         let clocks = Clocks::of(seed, 0, 0, plan.is_on(FaultKind::ClockSkew));
@@ -359,6 +365,7 @@ impl World {
             net,
             plan,
             stop_at,
+            control,
             memory: Sequential::default(),
             cells: Cells::default(),
             views: Vec::new(),
@@ -399,8 +406,14 @@ impl World {
         }
         self.thread().doing = (operation, site);
         if self.steps > self.stop_at {
-            self.at_limit()?;
+            self.at_stop()?;
         }
+        self.admit(class)
+    }
+
+    /// Decides who goes on before an operation has its turn.
+    #[inline]
+    pub(crate) fn admit(&mut self, class: Class) -> Result<bool, Failed> {
         let decides = match class {
             Class::Private => false,
             Class::Memory => self.granularity == Granularity::Atomics,
@@ -410,7 +423,7 @@ impl World {
             return Ok(false);
         }
         if self.plan.is_on(FaultKind::Pause) && self.pause()? {
-            return Ok(true);
+            return Ok(self.next != self.current);
         }
         if self.hosts.len() > 1 && self.crash_strikes()? {
             return Ok(true);

@@ -117,7 +117,7 @@ fn a_replay_stops_where_it_is_told() {
         let text = stop(place);
         assert!(text.contains("stopped at 0") && text.contains(shown), "{place}: {text}");
     }
-    for place in ["thread:1", "op:=", "site:scenarios", "kind:spawn", "time:0"] {
+    for place in ["thread:1", "op:=", "site:scenarios", "kind:spawn", "time:0", "event:5"] {
         let text = stop(place);
         assert!(text.contains(&format!("stopped at 0: {place}")), "{place}: {text}");
     }

@@ -1,11 +1,18 @@
 //! What is observed of an execution: by level and filter, within its room, and without any effect.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+use std::time::Duration;
 
+use raddle_parking_lot::ParkingRwLock;
 use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Parker, Platform, Rng};
+use raddle_runtime::net::{TcpListener, TcpStream};
+use raddle_runtime::{Runtime, checkpoint, runtime, sleep, spawn, yield_now};
 use raddle_scenarios::scope;
-use raddle_vopr::trace::{self, Event, Filter, Level, Overflow, Record, What};
-use raddle_vopr::{FailureKind, OFFERS, Report, Sim, Simulation, scenarios};
+use raddle_vopr::trace::{self, Event, Filter, Level, Observed, Overflow, Record};
+use raddle_vopr::{
+    FailureKind, FaultKind, Faults, OFFERS, Report, Sim, Simulation, net, scenarios,
+};
 
 fn program() {
     let counter = <Sim as Platform>::AtomicUsize::new(0);
@@ -86,57 +93,130 @@ fn room_is_bounded_by_each_policy() {
     assert_eq!(fail.failure().expect("no room").kind, FailureKind::Recording);
 }
 
-/// Every kind of event that the platform has is emitted by the code that ships, in the scenarios
-/// that run it, and is in the file afterwards.
-#[test]
-fn what_the_program_tells_survives_a_file() {
-    let mut kinds = BTreeSet::new();
-    let mut names = BTreeSet::new();
-    for scenario in scenarios() {
-        let tells = scenario.needs.driver || scenario.name.starts_with("mutex/");
-        if !tells || !scenario.needs.unmet(&OFFERS).is_empty() {
-            continue;
-        }
-        for seed in 0..40 {
-            let simulation = Simulation::new().seed(seed).record(Record::level(Level::Blocking));
-            let report = simulation.run(|| scenario.run());
-            let recording = simulation.recording(scenario.name, &report);
-            let bytes = trace::encode(&recording).expect("it fits");
-            let read = trace::decode(&bytes).expect("it is whole");
-            assert_eq!(read, recording, "{}", scenario.name);
-            for event in read.events.iter() {
-                if let What::Told { kind, fields } = &event.what {
-                    kinds.insert(kind.to_string());
-                    assert!(&**kind != "Scheduled" || fields.len() == 2, "{event}");
-                } else {
-                    names.insert(event.kind().to_owned());
-                }
+/// A program that does a little of everything, on the runtime that ships.
+fn medley() {
+    let runtime: Runtime<Sim> =
+        runtime::Builder::new_in().workers(2).build().expect("a runtime starts");
+    let done = runtime.run(|| {
+        echo();
+        let lock = ParkingRwLock::<u64, Sim>::new_in(0);
+        let mut both = lock.write();
+        raddle_runtime::scope::<Sim, _, _>(|tasks| {
+            for _ in 0..3 {
+                tasks.spawn(|| drop(lock.read()));
+            }
+            let wait = || sleep::<Sim>(Duration::from_micros(3));
+            for _ in 0..2 {
+                tasks.spawn(move || wait().is_ok());
+            }
+            let _ = wait();
+            yield_now::<Sim>();
+            *both = <Sim as Platform>::Rng::u64();
+            checkpoint::<Sim>("written", 1);
+            drop(both);
+        });
+        raddle_runtime::scope::<Sim, _, _>(|tasks| {
+            tasks.spawn(|| sleep::<Sim>(Duration::from_secs(9)).is_ok());
+            tasks.cancel();
+        });
+    });
+    done.expect("it does not panic");
+    runtime.shutdown(Duration::from_secs(60)).expect("it ends");
+}
+
+/// One connection, whose server may find it reset.
+fn echo() {
+    let listener = TcpListener::<Sim>::bind((net::address(0), 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let server = spawn::<Sim, _, _>(move || {
+        let mut byte = [0];
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        while let Ok(1) = stream.read(&mut byte) {
+            if stream.write_all(&byte).is_err() {
+                return;
             }
         }
+    });
+    let client = || {
+        let mut stream = TcpStream::<Sim>::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"!")?;
+        stream.read_exact(&mut [0])
+    };
+    // It may have been reset.
+    let _: io::Result<()> = client();
+    server.cancel();
+}
+
+/// Every kind that there is comes from the code that ships, or from the simulator, and is in the
+/// file afterwards. Whoever adds a kind must have it told by something.
+#[test]
+fn every_kind_is_told_and_survives_a_file() {
+    let mut seen = BTreeSet::new();
+    let mut note = |simulation: &Simulation, name: &str, report: &Report| {
+        let recording = simulation.recording(name, report);
+        let bytes = trace::encode(&recording).expect("it fits");
+        let read = trace::decode(&bytes).expect("it is whole");
+        assert_eq!(read, recording, "{name}");
+        for event in read.events.iter() {
+            assert!(event.kind() != "Scheduled" || event.field("worker").is_some(), "{event}");
+            seen.extend(event.observed());
+        }
+    };
+    let faults = Faults::none().with(FaultKind::Latency).rate(FaultKind::Reset, 8192);
+    for seed in 0..30 {
+        let simulation = Simulation::new()
+            .seed(seed)
+            .faults(faults.clone())
+            .record(Record::level(Level::Blocking));
+        let report = simulation.run(medley);
+        report.unwrap();
+        note(&simulation, "tests/medley", &report);
     }
-    let told = [
-        "Acquired",
-        "Cancelled",
-        "Completed",
-        "Parked",
-        "Released",
-        "Scheduled",
-        "Spawned",
-        "ScopeClosed",
-        "ScopeOpened",
-        "Stolen",
-        "TimerCleared",
-        "TimerSet",
-        "TimersFired",
-        "WaitsFor",
-        "Woken",
-        "Yielded",
-    ];
-    for kind in told {
-        // Whoever adds a kind adds it here, too.
-        assert!(kinds.contains(kind), "{kind} is told by nobody: {kinds:?}");
+    // Who steals needs work that lies about.
+    for scenario in scenarios().iter().filter(|it| it.name.starts_with("scheduler/")) {
+        if !scenario.needs.unmet(&OFFERS).is_empty() {
+            continue;
+        }
+        for seed in 0..20 {
+            let simulation = Simulation::new().seed(seed).record(Record::level(Level::Blocking));
+            let report = simulation.run(|| scenario.run());
+            note(&simulation, scenario.name, &report);
+        }
     }
-    for name in ["spawn", "park", "wake", "join", "time advances", "notify", "wait"] {
-        assert!(names.contains(name), "{name} is never observed: {names:?}");
+    let missing: Vec<_> = Observed::all().filter(|kind| !seen.contains(kind)).collect();
+    assert!(missing.is_empty(), "these are told by nobody: {missing:?}");
+}
+
+/// A timer is one story: it is set, and then it fires or is cleared, once.
+#[test]
+fn a_timer_is_set_and_fires_or_is_cleared() {
+    let (mut fired, mut cleared) = (0, 0);
+    for seed in 0..20 {
+        let simulation = Simulation::new().seed(seed).record(Record::level(Level::Blocking));
+        let report = simulation.run(medley);
+        report.unwrap();
+        let mut set = BTreeMap::new();
+        for event in events(&report) {
+            let key =
+                || (event.field("worker").expect("whose"), event.field("timer").expect("which"));
+            match event.kind() {
+                "TimerSet" => {
+                    assert_eq!(set.insert(key(), event.field("deadline_ns")), None, "{event}")
+                }
+                "TimerFired" => {
+                    let deadline = set.remove(&key()).expect("set before");
+                    assert!(deadline.is_some_and(|at| at <= event.time_ns), "{event}");
+                    fired += 1;
+                }
+                "TimerCleared" => {
+                    assert!(set.remove(&key()).is_some(), "{event}");
+                    cleared += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(set.is_empty(), "neither fired nor cleared: {set:?}");
     }
+    assert!(fired > 0 && cleared > 0, "{fired} fired, {cleared} cleared");
 }

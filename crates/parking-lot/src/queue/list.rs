@@ -3,7 +3,7 @@
 use core::ptr;
 use core::task::Waker;
 
-use raddle_platform::{Atomic, Ordering, Platform};
+use raddle_platform::{Atomic, Event, Ordering, Platform};
 
 use super::node::{GRANTED, LEAVING, Node};
 
@@ -211,6 +211,10 @@ impl<P: Platform> Chain<P> {
                 let Some(node) = self.take_first() else { break };
                 // SAFETY: as above; the link to the next was read before.
                 *slot = unsafe { publish_one(node, self.verdict) };
+            }
+            let count = wakers.iter().flatten().count();
+            if count > 1 {
+                P::event(&Event::BatchWoken { count });
             }
             for waker in wakers.into_iter().flatten() {
                 waker.wake();

@@ -6,7 +6,7 @@ use std::io;
 
 use raddle_platform::driver::{Completion, Handle, Interest, Op};
 use raddle_platform::suspend::{Interrupted, Limits, Suspend as _};
-use raddle_platform::{Clock, Driver, Instant, Platform};
+use raddle_platform::{Clock, Driver, Event, Instant, Platform};
 
 use super::Record;
 use crate::cancel::cancelled_io;
@@ -79,11 +79,34 @@ pub(crate) unsafe fn perform<P: Platform>(
             _ => worker.park(),
         }
     };
+    tell::<P>(&op, result);
     let completion = Completion { token, result };
     Some(match interrupted {
         Some(interrupted) if completion.is_cancelled() => Err(interrupted),
         _ => Ok(completion.into_result()),
     })
+}
+
+/// Tells what came of an operation.
+fn tell<P: Platform>(op: &Op, result: i32) {
+    let handle = match *op {
+        Op::Poll { handle, .. } if result >= 0 => {
+            return P::event(&Event::IoReady { handle: handle.0 });
+        }
+        Op::Poll { handle, .. }
+        | Op::Recv { handle, .. }
+        | Op::Send { handle, .. }
+        | Op::ReadAt { handle, .. }
+        | Op::WriteAt { handle, .. }
+        | Op::Append { handle, .. }
+        | Op::Sync { handle, .. }
+        | Op::SetLength { handle, .. } => Some(handle.0),
+        Op::Open { .. } | Op::Rename { .. } | Op::Remove { .. } => None,
+    };
+    match u32::try_from(result) {
+        Ok(result) => P::event(&Event::IoResult { handle, result }),
+        Err(_) => P::event(&Event::IoError { handle, errno: -result }),
+    }
 }
 
 fn limit_reached<P: Platform>(limits: Limits, fiber: &Header<P>) -> Option<Interrupted> {

@@ -18,7 +18,7 @@ use std::io;
 
 use raddle_ownership::Arc;
 use raddle_platform::driver::{Completion, Handle, Interest, Op, Token};
-use raddle_platform::{Driver, Platform};
+use raddle_platform::{Driver, Event, Platform};
 
 use super::Record;
 use crate::handle;
@@ -98,6 +98,11 @@ unsafe fn complete<P: Platform>(record: NonNull<Record>, result: i32) {
     let (waker, socket) = (state.waker.take(), state.socket.take());
     drop(state);
     if let Some(socket) = socket {
+        let handle = socket.handle.0;
+        match result {
+            0.. => P::event(&Event::IoReady { handle }),
+            errno => P::event(&Event::IoError { handle: Some(handle), errno: -errno }),
+        }
         socket.in_flight.lock().retain(|waiting| waiting.token != token);
     }
     if let Some(waker) = waker {

@@ -86,17 +86,17 @@ unsafe impl<P: Platform> Send for Shared<P> {}
 
 impl<P: Platform> Shared<P> {
     pub(crate) fn new(workers: usize, driver_config: Config, stack_size: usize) -> Self {
-        let remote = || Remote {
+        let remote = |index| Remote {
             ring: Ring::new(),
             inbox: Inbox::new(),
-            timers: Timers::new(),
+            timers: Timers::new(index),
             commands: Spinlock::new(Vec::new()),
             commanded: P::AtomicBool::new(false),
             notifier: RaceCell::new_in(None),
             driver_name: RaceCell::new_in(""),
         };
         Self {
-            remotes: (0..workers).map(|_| CachePadded::new(remote())).collect(),
+            remotes: (0..workers).map(|index| CachePadded::new(remote(index))).collect(),
             injector: Injector::new(),
             idle: Idle::new(workers),
             registry: Registry::new(workers),

@@ -28,13 +28,17 @@ pub(crate) struct Timers<P: Platform> {
     /// The earliest deadline, in nanoseconds; written under the wheel's lock. Its worker reads it
     /// before it sleeps, ordered by the fences of [`idle`](crate::scheduler).
     next: P::AtomicU64,
+    /// Whose they are.
+    worker: usize,
 }
 
 impl<P: Platform> Timers<P> {
-    pub(crate) fn new() -> Self {
+    /// The timers of the worker with that index.
+    pub(crate) fn new(worker: usize) -> Self {
         Self {
             wheel: Spinlock::new(Wheel::new(P::Clock::now())),
             next: P::AtomicU64::new(Instant::FAR_FUTURE.as_nanos()),
+            worker,
         }
     }
 
@@ -53,11 +57,14 @@ impl<P: Platform> Timers<P> {
     pub(crate) fn fire(&self) {
         let mut due = Vec::new();
         let mut wheel = self.wheel.lock();
-        wheel.advance(P::Clock::now(), &mut |waker| due.push(waker));
+        wheel.advance(P::Clock::now(), &mut |timer, waker| {
+            P::event(&Event::TimerFired { worker: self.worker, timer });
+            due.push(waker);
+        });
         self.publish(&wheel);
         drop(wheel);
-        if !due.is_empty() {
-            P::event(&Event::TimersFired { count: due.len() });
+        if due.len() > 1 {
+            P::event(&Event::BatchWoken { count: due.len() });
         }
         due.into_iter().for_each(Waker::wake);
     }
@@ -70,7 +77,9 @@ impl<P: Platform> Timers<P> {
         let mut wheel = self.wheel.lock();
         // SAFETY: by the caller's promise.
         let earliest = unsafe { wheel.insert(entry, deadline, waker) };
-        P::event(&Event::TimerSet { deadline });
+        let timer = wheel.last_number();
+        let deadline_ns = deadline.as_nanos();
+        P::event(&Event::TimerSet { worker: self.worker, timer, deadline_ns });
         if earliest {
             self.publish(&wheel);
         }
@@ -84,11 +93,13 @@ impl<P: Platform> Timers<P> {
     unsafe fn clear(&self, entry: NonNull<Entry<P>>) {
         let mut wheel = self.wheel.lock();
         // SAFETY: by the caller's promise. A `next` that is too early now costs one idle look.
-        let waker = unsafe { wheel.remove(entry) };
+        let removed = unsafe { wheel.remove(entry) };
         drop(wheel);
-        P::event(&Event::TimerCleared);
-        // Outside the lock: dropping a waker may run anybody's code.
-        drop(waker);
+        if let Some((timer, waker)) = removed {
+            P::event(&Event::TimerCleared { worker: self.worker, timer });
+            // Outside the lock: dropping a waker may run anybody's code.
+            drop(waker);
+        }
     }
 }
 

@@ -77,6 +77,8 @@ pub(crate) struct Wheel<P: Platform = Native> {
     current: List,
     levels: Box<[Level]>,
     len: usize,
+    /// How many timers were ever set: the number of the last one.
+    set: u64,
     platform: PhantomData<fn() -> P>,
 }
 
@@ -93,6 +95,7 @@ impl<P: Platform> Wheel<P> {
             current: List::new(),
             levels: (0..LEVELS).map(|_| level()).collect(),
             len: 0,
+            set: 0,
             platform: PhantomData,
         }
     }
@@ -100,6 +103,11 @@ impl<P: Platform> Wheel<P> {
     /// How many timers are set.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// The number of the timer that was set last, from 1.
+    pub(crate) fn last_number(&self) -> u64 {
+        self.set
     }
 
     /// Sets a timer: the first [`advance`](Self::advance) that reaches `deadline` hands out
@@ -123,6 +131,8 @@ impl<P: Platform> Wheel<P> {
         // SAFETY: by the caller's promise nobody else touches the entry.
         let state = unsafe { node.as_mut() };
         debug_assert_eq!(state.place, Place::Nowhere, "a timer is set once at a time");
+        self.set += 1;
+        state.number = self.set;
         state.deadline = deadline;
         state.waker = Some(waker);
         // SAFETY: alive, pinned and in no list.
@@ -138,19 +148,19 @@ impl<P: Platform> Wheel<P> {
         is_earliest
     }
 
-    /// Clears a timer, and hands back its waker unless it has fired. Does nothing to an entry that
-    /// is in no wheel. To drop a waker may run anything: do it when the wheel's lock is released.
+    /// Clears a timer, and hands back its number and waker unless it has fired. Does nothing to an
+    /// entry that is in no wheel. To drop a waker may run anything: do it when the wheel's lock is released.
     ///
     /// Constant time.
     ///
     /// # Safety
     /// The entry is in this wheel or in none.
-    pub(crate) unsafe fn remove(&mut self, entry: NonNull<Entry<P>>) -> Option<Waker> {
+    pub(crate) unsafe fn remove(&mut self, entry: NonNull<Entry<P>>) -> Option<(u64, Waker)> {
         // SAFETY: the entry is alive.
         let mut node = unsafe { Entry::node(entry) };
         // SAFETY: entries are touched by their wheel only, and this is it.
         let state = unsafe { node.as_mut() };
-        let waker = state.waker.take();
+        let (number, waker) = (state.number, state.waker.take());
         match core::mem::replace(&mut state.place, Place::Nowhere) {
             Place::Nowhere => return None,
             // SAFETY: its place says that it is in this list.
@@ -166,7 +176,7 @@ impl<P: Platform> Wheel<P> {
             }
         }
         self.len -= 1;
-        waker
+        waker.map(|waker| (number, waker))
     }
 
     /// When to call [`advance`](Self::advance) next: the earliest deadline, or, if the earliest
@@ -182,11 +192,11 @@ impl<P: Platform> Wheel<P> {
         next
     }
 
-    /// Hands out the wakers of all timers whose deadline is not after `now`, in the order of their
-    /// deadlines. They are to be woken when the wheel's lock is released.
+    /// Hands out the numbers and wakers of all timers whose deadline is not after `now`, in the order
+    /// of their deadlines. They are to be woken when the wheel's lock is released.
     ///
     /// Takes time in proportion to the timers that fire or cascade, a few times in its life each.
-    pub(crate) fn advance(&mut self, now: Instant, fire: &mut impl FnMut(Waker)) {
+    pub(crate) fn advance(&mut self, now: Instant, fire: &mut impl FnMut(u64, Waker)) {
         let target = tick(now);
         loop {
             self.fire_current(now, fire);
@@ -209,18 +219,18 @@ impl<P: Platform> Wheel<P> {
         }
     }
 
-    fn fire_current(&mut self, now: Instant, fire: &mut impl FnMut(Waker)) {
+    fn fire_current(&mut self, now: Instant, fire: &mut impl FnMut(u64, Waker)) {
         while self.current.front_deadline().is_some_and(|deadline| deadline <= now) {
             let Some(mut node) = self.current.pop_front() else { return };
             // SAFETY: it was linked a moment ago, so it is alive. After this block its owner may
             // free it, as soon as the wheel's lock is released.
-            let waker = unsafe {
+            let (number, waker) = unsafe {
                 node.as_mut().place = Place::Nowhere;
-                node.as_mut().waker.take()
+                (node.as_ref().number, node.as_mut().waker.take())
             };
             self.len -= 1;
             if let Some(waker) = waker {
-                fire(waker);
+                fire(number, waker);
             }
         }
     }

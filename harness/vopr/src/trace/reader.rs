@@ -305,6 +305,7 @@ impl<R: Read + Seek> Reader<R> {
     pub fn recording(mut self) -> Result<Recording, Error> {
         let mut recording = Recording { header: self.header.clone(), ..Recording::default() };
         recording.trace.seed = self.header.seed;
+        recording.trace.control = self.header.settings.script();
         let mut damage = None;
         let places = core::mem::take(&mut self.places);
         for place in &places {

@@ -6,6 +6,7 @@ use raddle_platform::Platform;
 use siphasher::sip::SipHasher24;
 
 use super::error::Error;
+use crate::control::Script;
 use crate::platform::Sim;
 use crate::simulation::{Granularity, Limits, Simulation};
 
@@ -19,6 +20,8 @@ const STEPS: &str = "steps";
 const VIRTUAL_NS: &str = "virtual_ns";
 const SPURIOUS_WAKES: &str = "spurious_wakes";
 const FAULTS: &str = "faults";
+/// The orders of whoever held time, if somebody did.
+const CONTROL: &str = "control";
 /// Not a setting of the simulation, but of the world itself: queues and budgets have their sizes
 /// from it.
 const BOUNDS: &str = "bounds";
@@ -45,6 +48,9 @@ impl Settings {
         settings.set(VIRTUAL_NS, simulation.limits.virtual_ns().to_string());
         settings.set(SPURIOUS_WAKES, simulation.spurious_wakes.to_string());
         settings.set(FAULTS, simulation.faults.to_string());
+        if !simulation.script.is_empty() {
+            settings.set(CONTROL, simulation.script.to_string());
+        }
         settings
     }
 
@@ -107,9 +113,15 @@ impl Settings {
             .faults(faults)
             .limits(limits)
             .granularity(granularity)
-            .spurious_wakes(self.get(SPURIOUS_WAKES) != Some("false"));
+            .spurious_wakes(self.get(SPURIOUS_WAKES) != Some("false"))
+            .scripted(self.script());
         self.compare(&Self::of(&simulation))?;
         Ok(simulation)
+    }
+
+    /// The orders of whoever held time; none, if they cannot be read.
+    pub(crate) fn script(&self) -> Script {
+        self.get(CONTROL).and_then(|text| text.parse().ok()).unwrap_or_default()
     }
 
     /// Refuses settings other than these.

@@ -6,10 +6,14 @@ use core::panic::Location;
 use std::rc::Rc;
 
 use super::event::{Contents, Event, Events};
+use super::observed::Observed;
 use super::record::{Full, Level, Record, Recorder, Stamp, level_of, text_of};
+use crate::control::render_all;
 use crate::decisions::{Certificate, Decision, Kind};
+use crate::faults::FaultKind;
 use crate::history::{Effect, Operation};
 use crate::report::FailureKind;
+use crate::seeds::{self, Purpose};
 use crate::world::{Failed, State, World};
 
 /// Whether an execution goes on.
@@ -108,6 +112,11 @@ impl Moment<'_> {
         }
     }
 
+    /// What the program [shows](crate::inspect) of itself: names and texts.
+    pub fn state(&self) -> Vec<(String, String)> {
+        render_all(&self.world.control.renders)
+    }
+
     /// The last operations as lines, oldest first.
     pub fn last(&self, count: usize) -> Vec<String> {
         self.world.watch.history.tail(count)
@@ -125,6 +134,11 @@ impl Observer {
     /// An observer that calls `f`.
     pub fn new(f: impl FnMut(&Moment<'_>) -> Flow + 'static) -> Self {
         Self(Rc::new(RefCell::new(f)))
+    }
+
+    /// Passes on what another observer was called for.
+    pub(crate) fn call_again(&self, moment: &Moment<'_>) -> Flow {
+        (self.0.borrow_mut())(moment)
     }
 
     fn call(&self, world: &World, occasion: Occasion<'_>) -> Flow {
@@ -193,6 +207,27 @@ impl World {
         if self.tap.is_some() && !self.quiet {
             let stamp = self.stamp(self.current, site);
             self.observed(&stamp, |recorder| recorder.told(&stamp, kind, fields));
+        }
+    }
+
+    /// A fault has struck.
+    pub(crate) fn tell_fault(&mut self, kind: FaultKind) {
+        if self.tap.is_none() {
+            return;
+        }
+        let site = self.threads.get(self.current as usize).map(|thread| thread.doing.1);
+        let fields = [("kind".to_owned(), Contents::Text(kind.name().into()))];
+        self.told(site.unwrap_or_else(|| Location::caller()), Observed::FAULT, &fields);
+    }
+
+    /// The seeds of the streams that decide and that the program draws from.
+    pub(crate) fn tell_seeds(&mut self) {
+        for purpose in Purpose::ALL {
+            let fields = [
+                ("purpose".to_owned(), Contents::Text(purpose.tag().into())),
+                ("seed".to_owned(), Contents::Number(seeds::derive(self.seed, purpose, 0))),
+            ];
+            self.told(Location::caller(), Observed::SEED, &fields);
         }
     }
 

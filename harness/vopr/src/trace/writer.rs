@@ -145,7 +145,11 @@ impl Simulation {
     /// What this simulation of `scenario` gave, as a file can hold it.
     pub fn recording(&self, scenario: &str, report: &Report) -> Recording {
         Recording {
-            header: Header::new(scenario, self, report.seed),
+            header: Header::new(
+                scenario,
+                &self.clone().scripted(report.trace.control.clone()),
+                report.seed,
+            ),
             trace: report.trace.clone(),
             events: report.events.clone().unwrap_or_default(),
             ending: Some(Ending::new(report)),

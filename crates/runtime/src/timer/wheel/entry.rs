@@ -31,6 +31,8 @@ pub(super) struct Node {
     previous: Option<NonNull<Node>>,
     next: Option<NonNull<Node>>,
     pub(super) deadline: Instant,
+    /// The how manieth of its wheel it is.
+    pub(super) number: u64,
     pub(super) place: Place,
     /// Whom to wake; `None` once fired or removed.
     pub(super) waker: Option<Waker>,
@@ -54,6 +56,7 @@ impl<P: Platform> Entry<P> {
             previous: None,
             next: None,
             deadline: Instant::ZERO,
+            number: 0,
             place: Place::Nowhere,
             waker: None,
         };

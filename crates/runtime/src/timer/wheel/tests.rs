@@ -53,7 +53,7 @@ impl Fixture {
 
     /// Which timers fire, in their order.
     fn advance(&mut self, now: u64) -> Vec<usize> {
-        self.wheel.advance(Instant::from_nanos(now), &mut Waker::wake);
+        self.wheel.advance(Instant::from_nanos(now), &mut |_, waker| waker.wake());
         std::mem::take(&mut self.log.lock().expect("no panic"))
     }
 

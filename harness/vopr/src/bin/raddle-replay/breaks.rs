@@ -14,6 +14,8 @@ pub(crate) enum Break {
     Step(u64),
     /// At the first moment at or after this virtual time, in nanoseconds.
     Time(u64),
+    /// When so many events were observed: operations, and what the program told.
+    Event(u64),
     /// Whenever this thread has done something.
     Thread(u32),
     /// Whenever the program tells something of this task.
@@ -40,6 +42,7 @@ impl FromStr for Break {
             "decision" => Ok(Self::Decision(number()?)),
             "step" => Ok(Self::Step(number()?)),
             "time" | "tick" => Ok(Self::Time(number()?)),
+            "event" => Ok(Self::Event(number()?)),
             "thread" => Ok(Self::Thread(small()?)),
             "task" => Ok(Self::Task(number()?)),
             "kind" => Ok(Self::Kind(value.to_owned())),
@@ -47,7 +50,7 @@ impl FromStr for Break {
             "site" => Ok(Self::Site(value.to_owned())),
             _ => Err(format!(
                 "{text:?} is no place to stop: write decision:N, step:N, time:NANOSECONDS, \
-                 thread:N, task:N, kind:NAME, op:TEXT or site:TEXT"
+                 event:N, thread:N, task:N, kind:NAME, op:TEXT or site:TEXT"
             )),
         }
     }
@@ -59,6 +62,7 @@ impl fmt::Display for Break {
             Self::Decision(number) => write!(f, "decision:{number}"),
             Self::Step(number) => write!(f, "step:{number}"),
             Self::Time(number) => write!(f, "time:{number}"),
+            Self::Event(number) => write!(f, "event:{number}"),
             Self::Thread(number) => write!(f, "thread:{number}"),
             Self::Task(number) => write!(f, "task:{number}"),
             Self::Kind(name) => write!(f, "kind:{name}"),
@@ -73,11 +77,18 @@ impl fmt::Display for Break {
 pub(crate) struct Watched {
     pub(crate) place: Break,
     pub(crate) passed: bool,
+    /// How many events there were.
+    events: u64,
 }
 
 impl Watched {
     pub(crate) fn new(place: Break) -> Self {
-        Self { place, passed: false }
+        Self { place, passed: false, events: 0 }
+    }
+
+    /// The execution starts again.
+    pub(crate) fn reset(&mut self) {
+        (self.passed, self.events) = (false, 0);
     }
 
     /// Whether the execution is there now.
@@ -86,11 +97,13 @@ impl Watched {
             Occasion::Event(event) => Some(event),
             Occasion::Decision { .. } => None,
         };
+        self.events += u64::from(event.is_some());
         let mut once = |there: bool| there && !core::mem::replace(&mut self.passed, there);
         match &self.place {
             Break::Decision(number) => event.is_none() && moment.decision() == *number,
             Break::Step(number) => once(moment.step() >= *number),
             Break::Time(number) => once(moment.time_ns() >= *number),
+            Break::Event(number) => event.is_some() && self.events == *number,
             Break::Thread(number) => event.is_some_and(|event| event.thread == *number),
             Break::Task(number) => event.is_some_and(|event| event.field("task") == Some(*number)),
             Break::Kind(name) => event.is_some_and(|event| event.kind() == name),
@@ -108,7 +121,7 @@ mod tests {
 
     #[test]
     fn places_are_read_as_they_are_written() {
-        let all = ["decision:7", "step:8", "time:9", "thread:1", "task:2", "kind:park"];
+        let all = ["decision:7", "step:8", "time:9", "event:6", "thread:1", "task:2", "kind:park"];
         for text in all.into_iter().chain(["op:atomic#3 store", "site:queue.rs:14"]) {
             assert_eq!(text.parse::<Break>().map(|it| it.to_string()), Ok(text.to_owned()));
         }

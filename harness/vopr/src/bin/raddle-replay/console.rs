@@ -70,10 +70,10 @@ to N, seek N      go to before the decision N, also back
 back, b           go back to before the decision that was taken last
 reset             go back to the start
 peek, p [N]       show the next decision, and N more of the trace
-state             show all threads: what each does or waits for
+state             show all threads: what each does or waits for; and what the program shows
 last, l [N]       show the last N operations
-break WHERE       stop there: decision:N, step:N, time:NS, thread:N, task:N, kind:NAME, op:TEXT,
-                  site:TEXT
+break WHERE       stop there: decision:N, step:N, time:NS, event:N, thread:N, task:N, kind:NAME,
+                  op:TEXT, site:TEXT
 breaks            list the places to stop at
 delete N          forget a place to stop at
 verify, v         compare the certificate with the trace's
@@ -165,7 +165,7 @@ impl Console {
     fn restart(&mut self, goal: Goal) {
         self.goal = goal;
         for watched in &mut self.breaks {
-            watched.passed = false;
+            watched.reset();
         }
     }
 
@@ -342,5 +342,8 @@ fn show_state(moment: &Moment<'_>) {
         if thread.state != "has ended" {
             println!("      {} at {}", thread.operation, thread.site);
         }
+    }
+    for (name, text) in moment.state() {
+        println!("  {name} = {text}");
     }
 }

@@ -32,8 +32,8 @@ struct Args {
     /// Stop before the first decision.
     #[arg(long)]
     step: bool,
-    /// Stop where this comes: `decision:N`, `step:N`, `time:NANOSECONDS`, `thread:N`, `task:N`,
-    /// `kind:NAME`, or a part of an operation or a site as `op:TEXT`, `site:TEXT`.
+    /// Stop where this comes: `decision:N`, `step:N`, `time:NANOSECONDS`, `event:N`, `thread:N`,
+    /// `task:N`, `kind:NAME`, or a part of an operation or a site as `op:TEXT`, `site:TEXT`.
     #[arg(long = "break", value_name = "WHERE")]
     breaks: Vec<Break>,
     /// Take these commands, separated by `;`, and stop after them.
