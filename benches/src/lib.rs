@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `tasks` | yield, spawn and join, ping-pong | may, tokio |
 //! | `locks` | a mutex, uncontended and contended, by threads and by fibers | parking_lot, std, tokio |
+//! | `vopr` | the simulator: decisions, recording, schedules of a bounded buffer | shuttle |
 //!
 //! An absolute time says little on a shared machine: compare the medians of one run.
 

@@ -15,6 +15,9 @@ use crate::{Error, Verdict, workspace};
 /// The medians are criterion's, of one run, and stay in `target/criterion`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    /// Run one bench of them.
+    #[arg(long, value_name = "NAME", value_parser = BENCHES)]
+    group: Option<String>,
     /// Print the ratios of the last run instead of running the benches again.
     #[arg(long)]
     last: bool,
@@ -23,11 +26,15 @@ pub(crate) struct Options {
     json: Option<PathBuf>,
 }
 
-/// A promise: what is compared with what, and the ratio that is not to be exceeded.
+/// The targets of the package.
+const BENCHES: [&str; 3] = ["tasks", "locks", "vopr"];
+
+/// A promise: what is compared with what, and the ratio that is not to be exceeded. Without a
+/// rival it is a time in nanoseconds.
 struct Promise {
     group: &'static str,
     ours: &'static str,
-    rival: &'static str,
+    rival: Option<&'static str>,
     bound: f64,
 }
 
@@ -37,7 +44,18 @@ const fn promise(
     rival: &'static str,
     bound: f64,
 ) -> Promise {
-    Promise { group, ours, rival, bound }
+    Promise { group, ours, rival: Some(rival), bound }
+}
+
+impl Promise {
+    /// The target that measures it.
+    fn bench(&self) -> &'static str {
+        match self.group.split('_').next() {
+            Some("mutex") => "locks",
+            Some("vopr") => "vopr",
+            _ => "tasks",
+        }
+    }
 }
 
 /// Groups and functions as criterion's directories name them.
@@ -55,6 +73,11 @@ const PROMISES: &[Promise] = &[
     promise("mutex_8_threads_1_ns", "raddle", "parking_lot", 1.2),
     promise("mutex_8_threads_100_ns", "raddle", "parking_lot", 1.2),
     promise("mutex_8_fibers_2_workers", "raddle", "tokio", 0.2),
+    // Eight million decisions in a second, recorded.
+    Promise { group: "vopr_decisions", ours: "recorded", rival: None, bound: 125.0 },
+    promise("vopr_decisions", "recorded", "run", 1.2),
+    promise("vopr_bounded_buffer", "raddle_locks", "shuttle", 0.2),
+    promise("vopr_bounded_buffer", "raddle_atomics", "shuttle", f64::INFINITY),
 ];
 
 /// A promise, measured.
@@ -63,10 +86,12 @@ struct Row {
     group: &'static str,
     ours: &'static str,
     ours_median_ns: f64,
-    rival: &'static str,
-    rival_median_ns: f64,
-    ratio: f64,
-    bound: f64,
+    rival: Option<&'static str>,
+    rival_median_ns: Option<f64>,
+    /// The ratio, or where there is no rival the time in nanoseconds.
+    value: f64,
+    /// None where the row is there for comparison.
+    bound: Option<f64>,
     kept: bool,
 }
 
@@ -84,10 +109,13 @@ struct Estimate {
 pub(crate) fn run(options: &Options) -> Result<Verdict, Error> {
     let root = workspace::root();
     if !options.last {
-        let status = workspace::cargo()
-            .args(["bench", "--package", "raddle-benches"])
-            .status()
-            .map_err(|error| Error::new(format!("cargo does not start: {error}")))?;
+        let mut cargo = workspace::cargo();
+        cargo.args(["bench", "--package", "raddle-benches"]);
+        if let Some(name) = &options.group {
+            cargo.args(["--bench", name]);
+        }
+        let status =
+            cargo.status().map_err(|error| Error::new(format!("cargo does not start: {error}")))?;
         if !status.success() {
             return Err(Error::new("the benches did not run to their end: see above"));
         }
@@ -95,8 +123,10 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, Error> {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let criterion = target.join("criterion");
-    let rows =
-        PROMISES.iter().map(|promise| row(&criterion, promise)).collect::<Result<Vec<_>, _>>()?;
+    let wanted =
+        |promise: &&Promise| options.group.as_ref().is_none_or(|name| promise.bench() == name);
+    let promises = PROMISES.iter().filter(wanted);
+    let rows = promises.map(|promise| row(&criterion, promise)).collect::<Result<Vec<_>, _>>()?;
     print(&rows);
     if let Some(file) = &options.json {
         let text = serde_json::json!({ "rows": rows }).to_string();
@@ -108,17 +138,18 @@ pub(crate) fn run(options: &Options) -> Result<Verdict, Error> {
 
 fn row(criterion: &Path, promise: &Promise) -> Result<Row, Error> {
     let ours_median_ns = median(criterion, promise.group, promise.ours)?;
-    let rival_median_ns = median(criterion, promise.group, promise.rival)?;
-    let ratio = ours_median_ns / rival_median_ns;
+    let rival = |name| median(criterion, promise.group, name);
+    let rival_median_ns = promise.rival.map(rival).transpose()?;
+    let value = rival_median_ns.map_or(ours_median_ns, |rival| ours_median_ns / rival);
     Ok(Row {
         group: promise.group,
         ours: promise.ours,
         ours_median_ns,
         rival: promise.rival,
         rival_median_ns,
-        ratio,
-        bound: promise.bound,
-        kept: ratio <= promise.bound,
+        value,
+        bound: Some(promise.bound).filter(|bound| bound.is_finite()),
+        kept: value <= promise.bound,
     })
 }
 
@@ -135,18 +166,20 @@ fn median(criterion: &Path, group: &str, function: &str) -> Result<f64, Error> {
 
 fn print(rows: &[Row]) {
     println!(
-        "{:<26} {:>10} {:<18} {:>10} {:>7} {:>7}",
-        "bench", "ours, ns", "rival", "rival, ns", "ratio", "bound"
+        "{:<26} {:<18} {:>10}  {:<18} {:>10} {:>7} {:>9}",
+        "bench", "ours", "ns", "rival", "ns", "ratio", "bound"
     );
     for row in rows {
+        let unit = if row.rival.is_some() { "" } else { " ns" };
         println!(
-            "{:<26} {:>10.1} {:<18} {:>10.1} {:>7.2} {:>7} {}",
+            "{:<26} {:<18} {:>10.1}  {:<18} {:>10} {:>7} {:>9} {}",
             row.group,
+            row.ours,
             row.ours_median_ns,
-            row.rival,
-            row.rival_median_ns,
-            row.ratio,
-            format!("≤ {}", row.bound),
+            row.rival.unwrap_or("-"),
+            row.rival_median_ns.map_or("-".to_owned(), |ns| format!("{ns:.1}")),
+            row.rival.map_or("-".to_owned(), |_| format!("{:.2}", row.value)),
+            row.bound.map_or("-".to_owned(), |bound| format!("≤ {bound}{unit}")),
             if row.kept { "" } else { "missed" },
         );
     }
@@ -160,14 +193,15 @@ mod tests {
     fn a_ratio_is_taken_from_the_medians_that_criterion_wrote() {
         let folder = std::env::temp_dir().join(format!("xtask-bench-{}", std::process::id()));
         let promise = &PROMISES[0];
-        for (function, ns) in [(promise.ours, 15.0), (promise.rival, 30.0)] {
+        let rival = promise.rival.expect("the first one has a rival");
+        for (function, ns) in [(promise.ours, 15.0), (rival, 30.0)] {
             let place = folder.join(promise.group).join(function).join("new");
             std::fs::create_dir_all(&place).expect("a folder");
             let text = format!(r#"{{"median":{{"point_estimate":{ns:.1}}},"mean":{{}}}}"#);
             std::fs::write(place.join("estimates.json"), text).expect("a file");
         }
         let row = row(&folder, promise).expect("both were measured");
-        assert!(row.kept && (row.ratio - 0.5).abs() < 1e-9);
+        assert!(row.kept && (row.value - 0.5).abs() < 1e-9);
         let error = median(&folder, promise.group, "nobody").expect_err("nobody was measured");
         assert!(error.to_string().contains("without --last"), "{error}");
         std::fs::remove_dir_all(&folder).expect("removed");
