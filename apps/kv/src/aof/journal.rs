@@ -42,6 +42,8 @@ struct State<P: Platform> {
     settled: u64,
     /// Whether the writer sleeps.
     idle: bool,
+    /// Whether the writer syncs and nobody is to wait for it.
+    syncing: bool,
     ending: bool,
     doubt: Option<Doubt>,
     rewrite: Rewrite<P>,
@@ -113,6 +115,7 @@ impl<P: Platform> Journal<P> {
             recorded: 0,
             settled: 0,
             idle: false,
+            syncing: false,
             ending: false,
             doubt: None,
             rewrite: Rewrite::None,
@@ -201,10 +204,18 @@ impl<P: Platform> Journal<P> {
         let mut state = self.state.lock();
         let waits = |state: &mut State<P>| {
             let behind = state.waiting.len() > BACKLOG_MAX;
-            state.doubt.is_none() && (state.settled < target || behind)
+            state.doubt.is_none() && (behind || state.settled < target && !state.syncing)
         };
         self.progress.wait_while(&mut state, waits);
-        if state.settled < target { Err(Unsettled) } else { Ok(()) }
+        if state.doubt.is_some() && state.settled < target { Err(Unsettled) } else { Ok(()) }
+    }
+
+    /// The writer syncs what was written, or has done so: meanwhile nobody waits for it.
+    pub(super) fn set_syncing(&self, syncing: bool) {
+        self.state.lock().syncing = syncing;
+        if syncing {
+            self.progress.notify_all();
+        }
     }
 
     /// How the file is.
@@ -368,5 +379,93 @@ impl<'a> Iterator for Payloads<'a> {
         let (payload, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.0 = rest;
         Some(payload)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use raddle_loom::{Loom, Model, Report, Verdict};
+    use raddle_scenarios::scope;
+
+    /// A failed execution cannot be unwound safely, so the process ends with it.
+    fn fail(report: &Report) {
+        if let Verdict::Failed(failure) = &report.verdict {
+            eprintln!("{failure}");
+        }
+        std::process::exit(101);
+    }
+
+    fn journal(policy: Fsync) -> Journal<Loom> {
+        let options = fs::OpenOptions::new().read(true).write(true).create(true);
+        let file = options.open::<Loom>("file").expect("a file");
+        Journal::new(policy, Arc::new_in(file), Mark { id: 1, end: 32, number: 1 })
+    }
+
+    /// A writer that gives up after so many batches.
+    fn write(journal: &Journal<Loom>, batches: usize) {
+        let mut batch = Vec::new();
+        for _ in 0..batches {
+            match journal.next_work(&mut batch, None) {
+                Work::Batch(count) => {
+                    journal.written(count, Mark { id: 1, end: 32 + count, number: 1 + count });
+                }
+                Work::End => return,
+                Work::Sync | Work::Switch(_) => unreachable!("nobody asks for it"),
+            }
+        }
+        if let Work::Batch(_) = journal.next_work(&mut batch, None) {
+            journal.fail(&batch);
+        }
+    }
+
+    fn record(journal: &Journal<Loom>, key: &[u8]) {
+        let mut effects = Effects::default();
+        effects.remove(key);
+        journal.record([&mut effects]);
+    }
+
+    fn check(bound: usize, clients: usize, batches: usize) {
+        let program = move || {
+            let journal = journal(Fsync::Always);
+            let settled = scope::<Loom, _>(|threads| {
+                threads.spawn(|| write(&journal, batches));
+                let others: Vec<_> = (1..clients)
+                    .map(|_| {
+                        threads.spawn(|| {
+                            record(&journal, b"b");
+                            journal.settle().is_ok()
+                        })
+                    })
+                    .collect();
+                record(&journal, b"a");
+                let mut settled = usize::from(journal.settle().is_ok());
+                settled += others.into_iter().map(|other| usize::from(other.join())).sum::<usize>();
+                journal.end();
+                settled
+            });
+            let state = journal.state.lock();
+            assert!(settled as u64 <= state.settled, "nobody is told too early");
+            if batches >= clients {
+                assert_eq!((settled, state.settled), (clients, clients as u64));
+            }
+            if let Some(doubt) = &state.doubt {
+                assert!(settled < clients && !doubt.keys.is_empty(), "somebody is told");
+            }
+        };
+        let report = Model::new().preemption_bound(Some(bound)).on_failure(fail).check(program);
+        assert_eq!(report.verdict, Verdict::Bounded(bound), "{} executions", report.executions);
+    }
+
+    #[test]
+    fn who_waits_is_told_when_it_is_written() {
+        check(2, 1, 1);
+        check(1, 2, 2);
+    }
+
+    #[test]
+    fn who_waits_is_told_when_writing_has_failed() {
+        check(2, 1, 0);
+        check(1, 2, 1);
     }
 }

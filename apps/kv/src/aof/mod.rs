@@ -13,9 +13,11 @@
 //! * `always`: after each batch. Before a connection sends replies it waits until all that was
 //!   written down so far lasts, reads included: what a client has seen is never lost. While one
 //!   batch is made to last the next one collects, so many connections share a sync.
-//! * `everysec`: when a second has passed since the last time. Connections do not wait, unless the
-//!   disk is far behind.
-//! * `no`: at the end. The system decides when.
+//! * `everysec`: when a second has passed since the last time. Replies wait until the system has what
+//!   they tell of, so that it survives the end of the process; but not while a sync is running.
+//! * `no`: at the end. The system decides when. Replies wait as above.
+//!
+//! Under each of them replies wait while more than 64 MiB wait to be written.
 //!
 //! # After a failure
 //!

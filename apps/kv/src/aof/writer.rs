@@ -109,7 +109,7 @@ impl<P: Platform> Writer<P> {
         loop {
             let done = match journal.next_work(&mut batch, self.due) {
                 Work::Batch(count) => self.write_batch(&batch, count),
-                Work::Sync => self.sync(),
+                Work::Sync => self.sync_beside(),
                 Work::Switch(rewritten) => self.switch(*rewritten),
                 Work::End => break,
             };
@@ -143,23 +143,30 @@ impl<P: Platform> Writer<P> {
         self.file.write_all_at(&self.framed, self.end.end).map_err(doing("writing"))?;
         self.end.end += self.framed.len() as u64;
         self.framed.shrink_to(KEPT_MAX);
-        match self.policy {
-            Fsync::Always => self.sync()?,
-            Fsync::Everysec => {
-                let now = P::Clock::now();
-                if *self.due.get_or_insert(now + SECOND) <= now {
-                    self.sync()?;
-                }
-            }
-            Fsync::No => {}
+        if self.policy == Fsync::Always {
+            self.sync()?;
         }
         self.journal.written(count, self.end);
+        if self.policy == Fsync::Everysec {
+            let now = P::Clock::now();
+            if *self.due.get_or_insert(now + SECOND) <= now {
+                self.sync_beside()?;
+            }
+        }
         if self.growth.is_too_large(self.end.end) && self.journal.ask_for_rewrite() {
             log(self.log, Log::Info, format_args!("the append-only file has grown: rewriting it"));
             // Not again before this one has ended.
             self.growth.base = self.end.end;
         }
         Ok(())
+    }
+
+    /// As [`sync`](Self::sync), while connections go on.
+    fn sync_beside(&mut self) -> Result<(), Failure> {
+        self.journal.set_syncing(true);
+        let synced = self.sync();
+        self.journal.set_syncing(false);
+        synced
     }
 
     /// Makes all last that was written, and marks it.
