@@ -82,7 +82,8 @@ fn what_happens_during_a_rewrite_is_in_the_new_file() {
     let directory = Directory::new();
     let kv = Kv::on(&directory);
     let mut pipeline = redis::pipe();
-    for key in 0..5000 {
+    // So many that a rewrite lasts while many commands are run.
+    for key in 0..60_000 {
         pipeline.cmd("SET").arg(format!("still:{key}")).arg(key).ignore();
     }
     let _: () = pipeline.query(&mut kv.client()).unwrap();
@@ -103,15 +104,15 @@ fn what_happens_during_a_rewrite_is_in_the_new_file() {
                     pipeline.cmd("DEL").arg(key(round * 13)).ignore();
                     pipeline.cmd("SET").arg(key(round * 5)).arg(round).arg("EX").arg(500).ignore();
                     // Each of these once: nothing that comes later makes good what is missing.
-                    let once = |n: usize| format!("still:{}", (client * 1250 + n) % 5000);
+                    let once = |n: usize| format!("still:{}", client * 15_000 + n % 15_000);
                     pipeline.cmd("SET").arg(format!("once:{client}:{round}")).arg(round).ignore();
-                    pipeline.cmd("APPEND").arg(once(round * 2 % 1250)).arg(round).ignore();
-                    pipeline.cmd("DEL").arg(once((round * 2 + 1) % 1250)).ignore();
+                    pipeline.cmd("APPEND").arg(once(round * 2)).arg(round).ignore();
+                    pipeline.cmd("DEL").arg(once(round * 2 + 1)).ignore();
                     let _: () = pipeline.query(&mut connection).unwrap();
                 }
             });
         }
-        for _ in 0..8 {
+        for _ in 0..4 {
             rewrite(&kv);
         }
         done.store(true, Ordering::Relaxed);
