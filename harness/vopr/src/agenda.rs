@@ -20,6 +20,8 @@ pub(crate) enum Event {
     Resume(u32),
     /// A node that a fault has crashed starts again.
     Restart(usize),
+    /// An operation on a disk ends.
+    Disk(u64),
     /// The faults end.
     Calm,
 }
@@ -67,6 +69,7 @@ impl World {
                     }
                 }
                 Event::Restart(node) => self.restart(node)?,
+                Event::Disk(number) => self.end_on_disk(number)?,
                 Event::Calm => self.calm()?,
             }
         }

@@ -18,6 +18,7 @@ use raddle_platform::driver::{
 use raddle_platform::{Instant, Platform};
 
 use crate::decisions::Kind;
+use crate::disk::Owner;
 use crate::faults::FaultKind;
 use crate::history::{Effect, Name, Operation};
 use crate::net::{self, Refusal, target};
@@ -115,6 +116,34 @@ fn ask<T>(f: impl FnOnce(&mut World) -> net::Result<T>) -> io::Result<T> {
     }))
 }
 
+/// An operation on a socket, for a thread without a driver.
+fn block_on_socket(op: Op, site: &'static Location<'static>) -> i32 {
+    let (handle, interest) = target(&op);
+    let operation = Operation::socket(Name::BlockOn, handle.0);
+    loop {
+        let tried = operate(operation, Class::Blocking, |world, _| {
+            world.counts.driver += 1;
+            world.counts.io += 1;
+            if world.net.is_possible(&op) {
+                // SAFETY: by the promise of the caller of `block_on`.
+                let result = unsafe { world.operate_on_socket(&op) };
+                return Ok((result.map(Ok), Effect::Done));
+            }
+            let token = world.waiting_token();
+            world.net.wait_for(handle, interest, token);
+            Ok((Ok(Err(token)), Effect::Done))
+        });
+        match tried.unwrap_or_else(|Failed| stop()) {
+            Ok(result) if result != -libc::EAGAIN => return result,
+            Ok(_) => {}
+            Err(token) => {
+                wait(operation, site, token, None);
+                with(|world| world.net.wait_no_more(handle, token));
+            }
+        }
+    }
+}
+
 impl SimDriver {
     /// Does `f` as a step of this driver.
     #[track_caller]
@@ -130,8 +159,18 @@ impl SimDriver {
         }
     }
 
+    fn owner(&self) -> Owner {
+        Owner { token: self.token }
+    }
+
+    /// Takes what has completed on disks.
+    fn collect(&mut self, world: &mut World) {
+        self.ended.append(&mut world.disks.take(self.owner()));
+    }
+
     /// Completes what is possible, in an order that the log decides.
     fn advance(&mut self, world: &mut World) -> Result<(), Failed> {
+        self.collect(world);
         loop {
             let possible: Vec<_> = (0..self.operations.len())
                 .filter(|index| world.net.is_possible(&self.operations[*index].0))
@@ -191,6 +230,9 @@ impl Drop for SimDriver {
         let _: Option<()> = try_with(|world| {
             if world.serial == self.serial {
                 operations.iter().for_each(|(op, _)| world.net.count_in_flight(op, -1));
+                // Whatever goes wrong here has failed the execution.
+                let _: Result<(), Failed> = world.end_all_on_disk(self.owner());
+                world.disks.take(self.owner());
             }
         });
     }
@@ -216,8 +258,8 @@ impl Driver for SimDriver {
         self.step(Name::Submit, |driver, world| {
             world.counts.io += 1;
             if op.is_on_files() {
-                driver.ended.push(Completion { token, result: -libc::ENOSYS });
-                return Ok(driver.operations.len() as u64);
+                world.begin_on_disk(op, driver.owner(), token)?;
+                return Ok(world.disks.in_flight(driver.owner()) as u64);
             }
             world.net.count_in_flight(&op, 1);
             driver.operations.push((op, token));
@@ -231,8 +273,9 @@ impl Driver for SimDriver {
             if let Some(place) = known {
                 let (op, token) = driver.operations.remove(place);
                 driver.end_early(world, &op, token)?;
+                return Ok(1);
             }
-            Ok(u64::from(known.is_some()))
+            world.cancel_on_disk(driver.owner(), token).map(u64::from)
         });
     }
 
@@ -275,13 +318,16 @@ impl Driver for SimDriver {
             for (op, token) in core::mem::take(&mut driver.operations) {
                 driver.end_early(world, &op, token)?;
             }
+            world.end_all_on_disk(driver.owner())?;
+            driver.collect(world);
             completions.append(&mut driver.ended);
             Ok(completions.len() as u64)
         });
     }
 
     fn in_flight(&self) -> usize {
-        self.operations.len() + self.ended.len()
+        let on_disk = with(|world| world.disks.in_flight(self.owner()));
+        self.operations.len() + self.ended.len() + on_disk
     }
 
     fn listen(addr: SocketAddr, backlog: u32) -> io::Result<Handle> {
@@ -350,14 +396,7 @@ impl Driver for SimDriver {
                 if world.net.is_ready(handle, interest)? {
                     return Ok(None);
                 }
-                let thread = world.current;
-                let token = match *world.net.token_of(thread) {
-                    Some(token) => token,
-                    None => {
-                        let token = world.add_token();
-                        *world.net.token_of(thread).insert(token)
-                    }
-                };
+                let token = world.waiting_token();
                 world.net.wait_for(handle, interest, token);
                 Ok(Some(token))
             })?;
@@ -370,12 +409,37 @@ impl Driver for SimDriver {
         }
     }
 
-    unsafe fn block_on(_: Op) -> i32 {
-        -libc::ENOSYS
+    unsafe fn block_on(op: Op) -> i32 {
+        let site = Location::caller();
+        if !op.is_on_files() {
+            return block_on_socket(op, site);
+        }
+        let operation = Operation::plain(Name::BlockOn);
+        let token = operate(operation, Class::Blocking, |world, _| {
+            world.counts.driver += 1;
+            world.counts.io += 1;
+            let token = world.waiting_token();
+            let begun = world.begin_on_disk(op, Owner { token }, Token(0));
+            Ok((begun.map(|()| token), Effect::Done))
+        });
+        let token = token.unwrap_or_else(|Failed| stop());
+        loop {
+            if let Some(ended) = with(|world| world.disks.take(Owner { token }).pop()) {
+                return ended.result;
+            }
+            wait(operation, site, token, None);
+        }
     }
 
-    fn file_length(_: Handle) -> io::Result<u64> {
-        Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    fn file_length(handle: Handle) -> io::Result<u64> {
+        let operation = Operation::socket(Name::FileLength, handle.0);
+        settle(operate(operation, Class::Blocking, |world, _| {
+            world.counts.driver += 1;
+            world.counts.io += 1;
+            let length = world.file_length(handle);
+            let effect = effect(&length, |length| Effect::Value(*length));
+            Ok((length, effect))
+        }))
     }
 
     fn signal(signal: Signal) -> io::Result<Handle> {

@@ -77,6 +77,33 @@ kinds! {
     Crash = "crash", Node, 8;
     /// The program on a node is killed, and starts again after a while.
     Kill = "kill", Node, 8;
+    /// A loss of power takes away a write, or a change of a name, that was not synced. Counts
+    /// whenever that happens, and does whether it is on or not.
+    LostWrite = "lost write", Disk, 65536;
+    /// A loss of power leaves some sectors of a write that was not synced, or its length alone.
+    /// Counts as [`LostWrite`](Self::LostWrite) does.
+    TornWrite = "torn write", Disk, 65536;
+    /// A read from a file gives fewer bytes than there are.
+    ShortFileRead = "short file read", Disk, 4096;
+    /// A write to a file takes fewer bytes than it was given.
+    ShortFileWrite = "short file write", Disk, 4096;
+    /// A write gives `ENOSPC` although there is room.
+    DiskFull = "ENOSPC", Disk, 1024;
+    /// A sync gives `EIO`. What it was to write is partly on the platter and counts as written: no
+    /// later sync writes it.
+    SyncFails = "fsync fails", Disk, 1024;
+    /// Another operation on files gives `EIO`.
+    DiskError = "EIO", Disk, 512;
+    /// An operation on files takes a second, or half a minute.
+    DiskHang = "disk hang", Disk, 1024;
+    /// A bit of what is read has flipped on the platter.
+    BitRot = "bit rot", Corruption, 1024;
+    /// A sync writes a sector to the place of another, of any file.
+    MisdirectedWrite = "misdirected write", Corruption, 1024;
+    /// A sync says that it has written a sector, and has not.
+    LostSyncedWrite = "lost synced write", Corruption, 1024;
+    /// A sector can be read no more: `EIO`, until it is written again.
+    LatentSector = "latent sector error", Corruption, 1024;
 }
 
 /// What faults have in common: programs that bear one class may not bear another.
@@ -90,6 +117,10 @@ pub enum FaultClass {
     Clock,
     /// Of nodes: they crash and start again.
     Node,
+    /// Of disks that keep what was synced: a sound program loses nothing that it has promised.
+    Disk,
+    /// Of disks that do not: a program can detect it at best.
+    Corruption,
 }
 
 /// How many kinds there are.
@@ -155,7 +186,7 @@ impl Faults {
     }
 
     /// All that every program must bear, each at its default rate: those of the network and of the
-    /// process. Clocks and nodes come on top, by [`with_class`](Self::with_class).
+    /// process. Clocks, nodes and disks come on top, by [`with_class`](Self::with_class).
     pub fn all() -> Self {
         Self::none().with_class(FaultClass::Network).with_class(FaultClass::Process)
     }

@@ -51,6 +51,7 @@ names! {
     Shutdown => "shutdown", Close => "close", BlockUntilReady => "block_until_ready",
     Arrival => "a segment arrives", Fault => "a fault strikes", Boot => "a node starts",
     Crash => "a node crashes", Await => "wait for a node",
+    DiskEnds => "an operation on files ends", BlockOn => "block_on", FileLength => "file_length",
 }
 
 impl Name {

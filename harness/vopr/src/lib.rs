@@ -30,6 +30,7 @@ mod atomics;
 mod cells;
 mod control;
 mod decisions;
+pub mod disk;
 mod divergence;
 mod driver;
 mod entropy;

@@ -20,6 +20,7 @@ use crate::agenda::{Agenda, Event};
 use crate::cells::Cells;
 use crate::control::{self, Control};
 use crate::decisions::{Certificate, Decision, Kind, Prefixes};
+use crate::disk::Disks;
 use crate::divergence::{Divergence, Replayed};
 use crate::faults::{FaultKind, Plan};
 use crate::history::{Effect, Operation, Place};
@@ -177,6 +178,7 @@ pub(crate) struct World {
     /// What comes at its time without a thread that waits for it.
     pub(crate) agenda: Agenda,
     pub(crate) net: Net,
+    pub(crate) disks: Disks,
     pub(crate) plan: Plan,
     /// The step that is not passed without looking.
     pub(crate) stop_at: u64,
@@ -331,6 +333,8 @@ impl World {
         let clocks = Clocks::of(seed, 0, 0, plan.is_on(FaultKind::ClockSkew));
         let mut net = Net::default();
         net.add_node();
+        let mut disks = Disks::default();
+        disks.add();
         let serial = SERIALS.get() + 1;
         SERIALS.set(serial);
         Self {
@@ -363,6 +367,7 @@ impl World {
             tokens: Vec::new(),
             agenda,
             net,
+            disks,
             plan,
             stop_at,
             control,

@@ -29,7 +29,7 @@ impl Net {
                 None => errno(libc::ENOTCONN),
             },
             What::Listener(_) => errno(libc::ENOTCONN),
-            What::Signal { .. } => errno(libc::ENOTSOCK),
+            What::Signal { .. } | What::File(_) => errno(libc::ENOTSOCK),
         }
     }
 
@@ -124,7 +124,7 @@ impl World {
                 None => return errno(libc::EAGAIN),
             },
             What::Stream { .. } => return errno(libc::EINVAL),
-            What::Signal { .. } => return errno(libc::ENOTSOCK),
+            What::Signal { .. } | What::File(_) => return errno(libc::ENOTSOCK),
         };
         if self.strikes(FaultKind::WouldBlock, 2)? > 0 {
             return errno(libc::EAGAIN);
@@ -224,7 +224,7 @@ impl World {
     }
 
     /// Perhaps fewer, but one at least.
-    fn shorten(&mut self, kind: FaultKind, count: usize) -> Result<usize> {
+    pub(crate) fn shorten(&mut self, kind: FaultKind, count: usize) -> Result<usize> {
         if count <= 1 || self.strikes(kind, 2)? == 0 {
             return Ok(count);
         }
@@ -281,6 +281,7 @@ impl World {
         }
         match socket.kind {
             What::Signal { .. } => {}
+            What::File(open) => self.close_file(self.net.here, &open),
             What::Listener(listener) => {
                 for id in listener.backlog {
                     self.abandon(id)?;
@@ -309,7 +310,7 @@ impl World {
     }
 
     /// Somebody who waits with `token` is to look again. That carries no happens-before edge.
-    pub(super) fn ring(&mut self, token: u32) {
+    pub(crate) fn ring(&mut self, token: u32) {
         let token = &mut self.tokens[token as usize];
         token.set = true;
         if let Some(thread) = token.waiter {

@@ -69,6 +69,10 @@ impl World {
                     listener.backlog.into_iter().try_for_each(|id| self.abandon(id))
                 }
                 What::Stream { connection, end } => self.close_end(connection, end),
+                What::File(open) => {
+                    self.close_file(node, &open);
+                    Ok(())
+                }
             };
             match closed {
                 Err(Refusal::Failed) => return Err(Failed),

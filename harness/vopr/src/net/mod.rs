@@ -27,6 +27,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use raddle_platform::driver::{Handle, Signal};
 
+use crate::disk::Open;
 use crate::world::{self, Failed, World};
 use connection::Connection;
 pub(crate) use ready::target;
@@ -55,7 +56,7 @@ impl From<Failed> for Refusal {
     }
 }
 
-pub(crate) type Result<T> = core::result::Result<T, Refusal>;
+pub(crate) type Result<T, E = Refusal> = core::result::Result<T, E>;
 
 fn errno<T>(number: i32) -> Result<T> {
     Err(Refusal::Errno(number))
@@ -216,6 +217,19 @@ impl Net {
         descriptors[index] = Some(number);
         self.sockets.insert(number, Socket::new(kind, node));
         Ok(Handle((index + FIRST_DESCRIPTOR) as i32))
+    }
+
+    /// Gives a file a descriptor.
+    pub(crate) fn open_file(&mut self, node: usize, open: Open) -> Result<Handle> {
+        self.open_on(node, Kind::File(open))
+    }
+
+    /// What a descriptor of a file stands for.
+    pub(crate) fn opened(&mut self, handle: Handle) -> Result<Open> {
+        match &self.socket(handle)?.kind {
+            Kind::File(open) => Ok(open.clone()),
+            Kind::Listener(_) | Kind::Stream { .. } | Kind::Signal { .. } => errno(libc::ESPIPE),
+        }
     }
 
     /// Takes a descriptor back.

@@ -26,6 +26,7 @@ impl Net {
                 waiting || listener.ended
             }
             What::Signal { came, .. } => *came && interest == Interest::Readable,
+            What::File(_) => true,
             What::Stream { .. } => {
                 let (_, end, connection) = self.stream(handle)?;
                 let end = &connection.ends[end];
@@ -54,7 +55,12 @@ impl Net {
 
     /// A driver has got an operation, or completed one.
     pub(crate) fn count_in_flight(&mut self, op: &Op, more: isize) {
-        if let Ok(socket) = self.socket(target(op).0) {
+        self.count_on_handle(target(op).0, more);
+    }
+
+    /// As [`count_in_flight`](Self::count_in_flight), for any operation on that handle.
+    pub(crate) fn count_on_handle(&mut self, handle: Handle, more: isize) {
+        if let Ok(socket) = self.socket(handle) {
             socket.in_flight = socket.in_flight.saturating_add_signed(more);
         }
     }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use raddle_platform::driver::{Interest, Signal};
 
+use crate::disk::Open;
+
 /// A socket, or something that behaves as one.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -29,6 +31,7 @@ pub(super) enum Kind {
         signal: Signal,
         came: bool,
     },
+    File(Open),
 }
 
 #[derive(Debug)]

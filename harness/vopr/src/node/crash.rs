@@ -34,6 +34,7 @@ impl World {
         self.views[current as usize].tick(current);
         self.hosts.push(host);
         self.net.add_node();
+        self.disks.add();
         number
     }
 
@@ -43,8 +44,10 @@ impl World {
         node: usize,
         site: &'static Location<'static>,
     ) -> Result<(), Failed> {
-        // What an earlier start has left when its main function returned goes as in a crash.
+        // What an earlier start has left when its main function returned goes as if it were killed.
         self.abandon_threads(node);
+        self.drop_flights(node)?;
+        self.close_sockets(node)?;
         self.net.set_up(node, true);
         let skewed = self.plan.is_on(FaultKind::ClockSkew);
         let (seed, host) = (self.seed, &mut self.hosts[node]);
@@ -81,8 +84,12 @@ impl World {
         }
         self.abandoned.crashes += 1;
         self.abandon_threads(node);
+        self.drop_flights(node)?;
         match how {
-            Crash::Power => self.lose_sockets(node),
+            Crash::Power => {
+                self.lose_sockets(node);
+                self.lose_power(node)?;
+            }
             Crash::Kill => self.close_sockets(node)?,
         }
         self.hosts[node].stage = Stage::Down;

@@ -47,6 +47,7 @@ use raddle_platform::driver::Signal;
 pub(crate) use crash::Crash;
 pub(crate) use host::{Clocks, Host, Main, ROOT, Stage};
 
+use crate::disk::Disk;
 use crate::history::{Effect, Name, Operation};
 use crate::net;
 use crate::report::FailureKind;
@@ -127,6 +128,11 @@ impl Node {
     /// Its address on the wire.
     pub fn address(&self) -> IpAddr {
         net::address(self.number)
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> Disk {
+        Disk { node: self.number, serial: self.serial }
     }
 
     /// Whether its main function runs.
