@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use raddle_parking_lot::ParkingMutex;
-use raddle_platform::{Clock, Parker, Platform, Rng};
+use raddle_platform::{Clock, Parker, Platform};
 use raddle_runtime::net::{TcpListener, TcpStream};
-use raddle_runtime::{Runtime, runtime, scope, sleep, spawn};
-use raddle_vopr::seeds::{Purpose, derive};
+use raddle_runtime::{Runtime, runtime, scope, spawn};
 use raddle_vopr::{
-    ALWAYS, FailureKind, FaultKind, Faults, Fired, Granularity, Liveness, Report, Sim, Simulation,
-    calm, net,
+    ALWAYS, FaultKind, Faults, Fired, Granularity, Liveness, Report, Sim, Simulation, calm, net,
 };
 
 /// Longer than anything takes that is not cut.
@@ -281,136 +279,4 @@ fn faults_are_read_as_they_are_written() {
         assert_eq!(faults.to_string().parse(), Ok(faults));
     }
     assert!("latency=x".parse::<Faults>().is_err() && "storm=1".parse::<Faults>().is_err());
-}
-
-/// A counter that clients add one to, each request with a number of its own. The server knows
-/// which numbers it has seen, unless it is the twin.
-fn count<P: Platform>(knows: bool, calm: impl Fn() + Send + 'static) {
-    let (served, acknowledged) = on_runtime::<P, _>(move || {
-        let seen = Arc::new(ParkingMutex::<Vec<u8>, P>::new_in(Vec::new()));
-        let ledger = Arc::clone(&seen);
-        let (address, server) = listen::<P>(move |mut stream| {
-            let _ = stream.set_read_timeout(Some(10 * PATIENCE));
-            let mut request = [0];
-            while stream.read_exact(&mut request).is_ok() {
-                let mut seen = ledger.lock();
-                if !knows || !seen.contains(&request[0]) {
-                    seen.push(request[0]);
-                }
-                drop(seen);
-                if stream.write_all(&request).is_err() {
-                    return;
-                }
-            }
-        });
-        let ask = |number: u8| {
-            let stream = connect::<P>(address)?;
-            (&stream).write_all(&[number])?;
-            (&stream).read_exact(&mut [0])
-        };
-        const REQUESTS: u8 = 6;
-        for number in 0..REQUESTS {
-            if number == REQUESTS - 1 {
-                calm();
-            }
-            // Until it has an answer it does not know whether it was heard.
-            while ask(number).is_err() {}
-        }
-        server.cancel();
-        let served = seen.lock().len();
-        (served, usize::from(REQUESTS))
-    });
-    assert_eq!(served, acknowledged, "each request is served once");
-}
-
-fn resets() -> Faults {
-    Faults::none().rate(FaultKind::Reset, 4096).rate(FaultKind::Latency, 2048).liveness(LIVELY)
-}
-
-#[test]
-fn a_reply_that_is_lost_at_a_reset_is_asked_for_again() {
-    let mut fired = Fired::default();
-    for seed in 0..200 {
-        let report = simulation().faults(resets()).seed(seed).run(|| count::<Sim>(true, calm));
-        report.unwrap();
-        fired = fired.and(report.faults);
-    }
-    assert_eq!(fired.never(&resets()), [], "{fired}");
-}
-
-/// How many of 20 roots find a failure of `kind` within `seeds` seeds, each replayed to the same.
-fn found(seeds: u64, kind: FailureKind, faults: &Faults, program: impl Fn()) -> usize {
-    let simulation = simulation().faults(faults.clone());
-    let finds = |root: u64| {
-        let mut reports = (0..seeds).map(|run| {
-            let seed = derive(root, Purpose::Run, run);
-            simulation.clone().seed(seed).run(&program)
-        });
-        let Some(report) = reports.find(|report| report.failure().is_some()) else { return false };
-        let failure = report.failure().expect("it was looked for");
-        assert_eq!(failure.kind, kind, "{failure}");
-        let again = simulation.clone().replay(report.trace.clone()).run(&program);
-        assert_eq!(again.failure(), Some(failure));
-        true
-    };
-    (0..20).filter(|root| finds(*root)).count()
-}
-
-/// The twin serves again what was lost on its way back.
-#[test]
-fn the_server_that_forgets_is_found() {
-    let found = found(200, FailureKind::Panic, &resets(), || count::<Sim>(false, calm));
-    assert!(found >= 18, "{found} of 20");
-}
-
-/// Two fibers that each need both locks. Who cannot have the second gives the first back, and
-/// tries again after a while; the twin after the same while as the other.
-fn both_locks<P: Platform>(random: bool, calm: impl Fn() + Send + 'static) {
-    const WHILE: Duration = Duration::from_millis(1);
-    on_runtime::<P, _>(move || {
-        calm();
-        let lock = || ParkingMutex::<(), P>::new_in(());
-        let locks = [lock(), lock()];
-        scope::<P, _, _>(|fibers| {
-            for first in [0, 1] {
-                let locks = &locks;
-                fibers.spawn(move || {
-                    loop {
-                        let mine = locks[first].lock();
-                        let _ = sleep::<P>(WHILE);
-                        if locks[1 - first].try_lock().is_some() {
-                            return;
-                        }
-                        let _ = sleep::<P>(WHILE);
-                        drop(mine);
-                        let extra = if random { P::Rng::u64() % 8 } else { 0 };
-                        let _ = sleep::<P>(WHILE * (1 + extra as u32));
-                    }
-                });
-            }
-        });
-    });
-}
-
-fn lively() -> Faults {
-    Faults::none().liveness(Liveness { steps: 30_000, virtual_time: Duration::from_secs(600) })
-}
-
-#[test]
-fn a_random_retry_ends() {
-    for seed in 0..100 {
-        let run = simulation().faults(lively()).seed(seed).run(|| both_locks::<Sim>(true, calm));
-        run.unwrap();
-    }
-}
-
-#[test]
-fn a_retry_that_livelocks_in_symmetry_is_found() {
-    let program = || both_locks::<Sim>(false, calm);
-    let found = found(100, FailureKind::Livelock, &lively(), program);
-    assert!(found >= 18, "{found} of 20");
-    let reports = (0..100).map(|seed| simulation().faults(lively()).seed(seed).run(program));
-    let failed = reports.into_iter().find_map(|report| report.failure().cloned());
-    let message = failed.expect("found above").message().to_owned();
-    assert!(message.contains("though the faults ended at step"), "{message}");
 }
