@@ -50,6 +50,7 @@
 mod broken;
 mod cancel;
 mod condvar;
+mod files;
 mod freed;
 mod io;
 mod join;
@@ -94,6 +95,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         task::list::<P>,
         join::list::<P>,
         io::list::<P>,
+        files::list::<P>,
         timer::list::<P>,
         cancel::list::<P>,
     ];
