@@ -293,10 +293,11 @@ fn a_node_can_crash_itself_and_start_again() {
         });
         for _ in 0..3 {
             assert_eq!(node.wait(), Exit::Crashed);
-            node.restart();
+            assert!(node.restart());
         }
-        assert_eq!(node.wait(), Exit::Ended);
+        assert_eq!((node.wait(), node.exit()), (Exit::Ended, Some(Exit::Ended)));
         assert_eq!(node.restarts(), 3);
+        assert!(!Node::root().restart(), "it is up");
     });
     assert_eq!(most.load(Relaxed), 4);
 }
@@ -446,9 +447,6 @@ fn what_fails_on_a_node_fails_the_execution() {
     });
     assert_eq!(failure.kind, FailureKind::Leak);
     assert!(failure.message().contains("(a on a) is in park"), "{failure}");
-
-    let failure = fails(|| Node::start("a", || park_for_ever()).restart());
-    assert_eq!(failure.kind, FailureKind::Misuse);
 }
 
 /// A program that waits for another that has crashed: the report says who waits.

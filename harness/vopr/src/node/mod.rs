@@ -50,7 +50,6 @@ pub(crate) use host::{Clocks, Host, Main, ROOT, Stage};
 use crate::disk::Disk;
 use crate::history::{Effect, Name, Operation};
 use crate::net;
-use crate::report::FailureKind;
 use crate::schedule::wait;
 use crate::world::{Class, Failed, State, World, operate, stop, switch, with};
 
@@ -140,6 +139,15 @@ impl Node {
         self.with(|world| world.hosts[self.number].stage == Stage::Up)
     }
 
+    /// How it came to its end, unless it is up.
+    pub fn exit(&self) -> Option<Exit> {
+        self.with(|world| match world.hosts[self.number].stage {
+            Stage::Up => None,
+            Stage::Ended => Some(Exit::Ended),
+            Stage::Down => Some(Exit::Crashed),
+        })
+    }
+
     /// How often it was started again.
     pub fn restarts(&self) -> u32 {
         self.with(|world| world.hosts[self.number].restarts)
@@ -187,26 +195,20 @@ impl Node {
         }
     }
 
-    /// Starts its main function again. Its disk is as it was left.
-    ///
-    /// When it is up, or is the caller's own, the execution fails as
-    /// [`Misuse`](crate::FailureKind::Misuse).
+    /// Starts its main function again, unless it is up: then the answer is `false`. Its disk is as
+    /// it was left.
     #[track_caller]
-    pub fn restart(&self) {
+    pub fn restart(&self) -> bool {
         let (number, site) = (self.number, Location::caller());
         let operation = Operation::plain(Name::Boot);
         let done = operate(operation, Class::Blocking, |world, _| {
             assert_eq!(world.serial, self.serial, "a node of another simulation");
-            let booted = if world.hosts[number].stage == Stage::Up || world.node() == number {
-                let name = &world.hosts[number].name;
-                let message = format!("{name} is started again, and it is up");
-                Err(world.fail(FailureKind::Misuse, message))
-            } else {
-                world.boot(number, site)
-            };
+            let down = world.hosts[number].stage != Stage::Up && world.node() != number;
+            let booted = if down { world.boot(number, site) } else { Ok(()) };
+            let booted = booted.map(|()| down);
             Ok((booted, Effect::Value(number as u64)))
         });
-        done.unwrap_or_else(|Failed| stop());
+        done.unwrap_or_else(|Failed| stop())
     }
 
     /// Waits until it is not up.
@@ -214,20 +216,11 @@ impl Node {
     pub fn wait(&self) -> Exit {
         let (number, site) = (self.number, Location::caller());
         loop {
-            let waiting = self.with(|world| {
-                let exit = match world.hosts[number].stage {
-                    Stage::Up => None,
-                    Stage::Ended => Some(Exit::Ended),
-                    Stage::Down => Some(Exit::Crashed),
-                };
-                exit.map_or_else(|| Err(world.watch_host(number)), Ok)
-            });
-            match waiting {
-                Ok(exit) => return exit,
-                Err(token) => {
-                    wait(Operation::plain(Name::Await), site, token, None);
-                }
+            if let Some(exit) = self.exit() {
+                return exit;
             }
+            let token = self.with(|world| world.watch_host(number));
+            wait(Operation::plain(Name::Await), site, token, None);
         }
     }
 
