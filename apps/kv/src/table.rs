@@ -514,6 +514,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_retained_is_gone_also_while_the_table_moves() {
+        for count in [0, 1, 3, 100, 129, 1000] {
+            let mut table = Table::new();
+            (0..count).for_each(|key| insert(&mut table, key));
+            table.retain(|entry| {
+                entry.deadline = 7;
+                number(entry).is_multiple_of(3)
+            });
+            let kept: BTreeSet<u32> = (0..count).filter(|key| key % 3 == 0).collect();
+            let mut found = BTreeSet::new();
+            table.for_each(|entry| {
+                assert_eq!(entry.deadline, 7);
+                found.insert(number(entry));
+            });
+            assert_eq!((table.len(), &found), (kept.len(), &kept));
+            for key in 0..count {
+                let there = table.find(hash(key), &key.to_be_bytes()).is_some();
+                assert_eq!(there, kept.contains(&key), "{key} of {count}");
+            }
+        }
+    }
+
+    #[test]
     fn a_dead_key_is_reaped_and_a_live_one_found() {
         let mut table = Table::new();
         insert(&mut table, 1);

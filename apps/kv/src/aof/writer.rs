@@ -39,6 +39,8 @@ pub(crate) struct Writer<P: Platform> {
     path: std::path::PathBuf,
     log: Log,
     framed: Vec<u8>,
+    /// Whether writing has ended, well or not.
+    ended: bool,
 }
 
 /// When the file is rewritten without being asked for.
@@ -94,6 +96,7 @@ impl<P: Platform> Writer<P> {
             path: config.append_only_path(),
             log: config.log,
             framed: Vec::new(),
+            ended: false,
         }
     }
 
@@ -120,11 +123,13 @@ impl<P: Platform> Writer<P> {
                     self.path.display()
                 );
                 log(self.log, Log::Error, message);
+                self.ended = true;
                 journal.fail(&batch);
                 return;
             }
             batch.shrink_to(KEPT_MAX);
         }
+        self.ended = true;
         if let Err(failure) = self.sync() {
             let message = format_args!(
                 "append-only file {}: {failure}; the last records may be lost",
@@ -208,5 +213,14 @@ impl<P: Platform> Writer<P> {
             format_args!("the append-only file was rewritten: {before} bytes became {}", end.end);
         log(self.log, Log::Info, message);
         Ok(())
+    }
+}
+
+impl<P: Platform> Drop for Writer<P> {
+    fn drop(&mut self) {
+        // After a panic nobody would tell those who wait.
+        if !self.ended {
+            self.journal.fail(&[]);
+        }
     }
 }
