@@ -214,6 +214,11 @@ impl Prefixes {
         self.last = Some(last);
     }
 
+    /// How much memory they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.marks.capacity() + self.full.capacity() * size_of::<Certificate>()
+    }
+
     /// After how many decisions it is known.
     pub fn len(&self) -> usize {
         self.marks.len()

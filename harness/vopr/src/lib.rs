@@ -36,6 +36,7 @@ mod driver;
 mod entropy;
 mod execution;
 mod faults;
+pub mod heap;
 mod history;
 mod judge;
 pub mod linear;

@@ -16,6 +16,7 @@ use crate::control::{Goal, Script, render_all};
 use crate::decisions::{Certificate, Decision, Prefixes};
 use crate::divergence::Divergence;
 use crate::faults::Fired;
+use crate::heap;
 use crate::history::{Effect, Name, Operation};
 use crate::node::{ROOT, Stage};
 use crate::parker::TokenWaker;
@@ -76,14 +77,20 @@ pub(crate) fn run(setup: Setup, body: &(dyn Fn() + '_)) -> Outcome {
 }
 
 /// A world that runs only in calls of [`inside`](Self::inside).
-pub(crate) struct Machine(*mut RefCell<World>);
+pub(crate) struct Machine {
+    world: *mut RefCell<World>,
+    /// What it has allocated, as far as that is counted.
+    heap: Cell<i64>,
+}
 
 impl Machine {
     /// A new world, in which `main` is about to begin.
     pub(crate) fn new(setup: Setup, main: Box<dyn FnOnce() + '_>) -> Self {
         install_hook();
         // Never dropped as a whole: after a failure most of it must not be.
-        let machine = Self(Box::into_raw(Box::new(RefCell::new(World::new(setup)))));
+        let heap = Cell::new(0);
+        let world = heap::counted(&heap, || Box::new(RefCell::new(World::new(setup))));
+        let machine = Self { world: Box::into_raw(world), heap };
         machine.inside(|| {
             with(|world| world.watch.begin(world.seed));
             let site = Location::caller();
@@ -107,9 +114,9 @@ impl Machine {
     pub(crate) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
         assert!(!INSIDE.replace(true), "a simulation inside of a simulation");
         // SAFETY: taken away below, before it is freed.
-        unsafe { world::set(self.0) };
+        unsafe { world::set(self.world) };
         with(|world| world.watch.resume());
-        let result = f();
+        let result = heap::counted(&self.heap, f);
         with(|world| world.watch.end());
         // SAFETY: null is always valid.
         unsafe { world::set(ptr::null()) };
@@ -120,7 +127,7 @@ impl Machine {
     /// Looks at the world while it stands still.
     pub(crate) fn look<R>(&self, f: impl FnOnce(&World) -> R) -> R {
         // SAFETY: it is freed by `end`, which takes the machine.
-        f(&unsafe { &*self.0 }.borrow())
+        f(&unsafe { &*self.world }.borrow())
     }
 
     /// Lets the threads run until `goal` says so, nobody can, or all is over.
@@ -138,8 +145,15 @@ impl Machine {
             with(World::check_replay);
         });
         // SAFETY: made by `new`, and nobody has it any more.
-        let world = unsafe { Box::from_raw(self.0) };
-        dismantle(RefCell::into_inner(*world))
+        let world = unsafe { Box::from_raw(self.world) };
+        let mut outcome = heap::counted(&self.heap, || dismantle(RefCell::into_inner(*world)));
+        let abandoned = &mut outcome.abandoned;
+        if abandoned.threads > 0 || abandoned.crashes > 0 {
+            let kept = outcome.decisions.capacity() * size_of::<Decision>();
+            let bytes = self.heap.get() - (kept + outcome.prefixes.bytes()) as i64;
+            abandoned.heap_bytes = heap::balance().map(|_| u64::try_from(bytes).unwrap_or(0));
+        }
+        outcome
     }
 }
 

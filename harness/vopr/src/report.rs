@@ -125,8 +125,7 @@ impl Counts {
     }
 }
 
-/// What crashes of nodes, or a failed execution, left behind without running a destructor. The memory on the heap that
-/// belonged to it comes on top, and is not counted.
+/// What crashes of nodes, or a failed execution, left behind without running a destructor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Abandoned {
     /// Threads that had not ended.
@@ -135,6 +134,10 @@ pub struct Abandoned {
     pub stack_bytes: u64,
     /// Crashes of nodes.
     pub crashes: u64,
+    /// What the execution has allocated on the heap and not freed, less what its report has: what
+    /// was abandoned, and what a program keeps elsewhere. Known where the program's allocator
+    /// [counts](crate::heap). Stacks of fibers are no part of the heap.
+    pub heap_bytes: Option<u64>,
 }
 
 /// A verdict, and what it rests on.
