@@ -169,6 +169,23 @@ fn a_thread_drops_what_a_worker_writes<P: Platform>() {
     assert!(contents.is_empty() || contents == [7; 2]);
 }
 
+/// What is opened for a future that is gone is closed; the file may be there or not.
+fn an_opening_future_is_cancelled<P: Platform>() {
+    let (handle, seats) = crew::<P>(1);
+    let name = Name::new::<P>();
+    let path = name.0.clone();
+    let task = handle.spawn_async(async move {
+        let options = OpenOptions::new().write(true).create_new(true);
+        options.open_async::<P>(&path).await.map(drop)
+    });
+    run_beside(seats, || task.cancel());
+    if let Ok(opened) = task.join() {
+        assert!(opened.is_ok());
+    }
+    let made = fs::remove_file::<P>(&name.0);
+    assert!(made.is_ok() || File::<P>::open(&name.0).is_err());
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let with = |threads| Needs::ATOMICS.threads(threads).driver().io();
     vec![
@@ -190,6 +207,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a future that is dropped while it writes leaves all or nothing in the file, and its \
              buffer with the driver",
             a_writing_future_is_cancelled::<P>,
+        )
+        .needs(with(1))
+        .bound(2),
+        Scenario::new(
+            "files/an_opening_future_is_cancelled",
+            "a file that is opened for a future that is dropped meanwhile is closed",
+            an_opening_future_is_cancelled::<P>,
         )
         .needs(with(1))
         .bound(2),
