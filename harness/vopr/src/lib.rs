@@ -57,6 +57,7 @@ mod sites;
 mod strategy;
 mod threads;
 mod time;
+mod timers;
 pub mod trace;
 mod vector;
 mod waits;

@@ -98,6 +98,7 @@ impl Platform for Sim {
             let task = world.running[current].task.map(Actor::Task);
             let actor = task.unwrap_or(Actor::Thread(world.current));
             world.host().waits.told(actor, event, site);
+            world.timer_told(event);
             world.tap.is_some()
         });
         if listens {

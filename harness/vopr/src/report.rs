@@ -218,11 +218,16 @@ impl Report {
     /// Nothing, if the execution passed.
     ///
     /// # Panics
-    /// When it failed, with everything that is needed to reproduce it.
+    /// When it failed, with everything that is needed to reproduce it. A trace of more than
+    /// 10,000 decisions is not printed: the seed leads there too, and
+    /// [`Simulation::save_trace`](crate::Simulation::save_trace) keeps it.
     #[track_caller]
     pub fn unwrap(&self) {
-        if let Some(failure) = self.failure() {
+        const PRINTED: u64 = 10_000;
+        let Some(failure) = self.failure() else { return };
+        if self.decisions <= PRINTED {
             panic!("{failure}seed: {:#x}\ntrace: {}", self.seed, self.trace);
         }
+        panic!("{failure}seed: {:#x}\ntrace: {} decisions, not printed", self.seed, self.decisions);
     }
 }

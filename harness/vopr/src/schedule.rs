@@ -134,10 +134,11 @@ impl World {
         self.note(self.current, Operation::plain(name), Effect::Value(value), site);
     }
 
-    /// Whether time can advance: somebody waits for a deadline, or something comes at its time.
+    /// Whether time can advance: somebody waits for a deadline, or has told of a timer, or something
+    /// comes at its time.
     #[inline]
     pub(crate) fn time_can_come(&self) -> bool {
-        (self.timed > 0 || !self.agenda.is_empty())
+        (self.timed > 0 || !self.agenda.is_empty() || self.timers.next().is_some())
             && (self.plan.calm.is_none() || self.is_idle())
             && self.time_may_come()
     }
@@ -147,7 +148,7 @@ impl World {
         let deadlines = self.parked.iter();
         let deadlines =
             deadlines.filter_map(|thread| self.threads[*thread as usize].state.deadline());
-        deadlines.chain(self.agenda.next()).min()
+        deadlines.chain(self.agenda.next()).chain(self.timers.next()).min()
     }
 
     /// The next deadline comes, or what the agenda has next.
@@ -161,6 +162,7 @@ impl World {
     /// It is `time`, unless it is later already.
     pub(crate) fn come_to(&mut self, time: u64) -> Result<(), Failed> {
         self.now = self.now.max(time);
+        self.timers.look(self.now);
         self.plan.time_came = self.steps;
         if self.now > self.limits.virtual_ns() {
             let end = format!("before the virtual time {:?}", self.limits.virtual_time);

@@ -25,7 +25,8 @@ pub enum Strategy {
         /// How many ordered events the bugs looked for need; at least 1.
         depth: u32,
     },
-    /// Each runnable thread in turn; time advances when nobody can run; nothing is spurious.
+    /// Each runnable thread in turn; time advances when nobody can run, or when it could have for
+    /// a thousand decisions; nothing is spurious.
     RoundRobin,
     /// The decisions of a trace, and no others: an execution that asks for another is reported as a
     /// divergence.
@@ -350,6 +351,8 @@ impl Policy for Pct {
 #[derive(Default)]
 pub(crate) struct RoundRobin {
     chosen: usize,
+    /// How often time could have come since it came.
+    passed: u32,
 }
 
 impl Policy for RoundRobin {
@@ -358,8 +361,12 @@ impl Policy for RoundRobin {
     }
 
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
+        self.passed += u32::from(enabled.time);
+        if enabled.time && (self.passed > 1000 || enabled.runnable.is_empty()) {
+            self.passed = 0;
+            return Ok(enabled.runnable.len());
+        }
         let after = enabled.runnable.iter().position(|thread| *thread > enabled.current);
-        // With nobody runnable, option 0 is time.
         Ok(after.unwrap_or(0))
     }
 

@@ -33,6 +33,7 @@ use crate::seeds::Stream;
 use crate::simulation::{Granularity, Limits};
 use crate::sites::Sites;
 use crate::strategy::{Misfit, Policy};
+use crate::timers::Timers;
 use crate::trace::{Running, Tap};
 use crate::vector::{Clock, View};
 use crate::watchdog::Watch;
@@ -177,6 +178,7 @@ pub(crate) struct World {
 
     /// What comes at its time without a thread that waits for it.
     pub(crate) agenda: Agenda,
+    pub(crate) timers: Timers,
     pub(crate) net: Net,
     pub(crate) disks: Disks,
     pub(crate) plan: Plan,
@@ -366,6 +368,7 @@ impl World {
             now: 0,
             tokens: Vec::new(),
             agenda,
+            timers: Timers::default(),
             net,
             disks,
             plan,

@@ -112,6 +112,7 @@ impl World {
                 self.abandon_thread(number);
             }
         }
+        self.timers.forget(node, self.now);
         let host = &mut self.hosts[node];
         host.waits = Waits::default();
         host.global_views = Vec::new();
