@@ -54,6 +54,44 @@ pub(crate) struct Args {
     /// Write there which sites of the production code each scenario reached: one file each.
     #[arg(long, value_name = "DIR")]
     pub(crate) sites: Option<PathBuf>,
+    /// Run everything in this process: for a debugger. A scenario that dies ends it all.
+    #[arg(long)]
+    pub(crate) in_process: bool,
+    /// Replace a process that has abandoned so many MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 512, hide = true)]
+    pub(crate) abandon: u64,
+    /// Is a child: the job is on standard input.
+    #[arg(long, hide = true)]
+    pub(crate) child: bool,
+    /// Dies in the third run: so the report of deaths is tested.
+    #[arg(long, value_enum, hide = true)]
+    pub(crate) plant_death: Option<Death>,
+}
+
+/// How a process can die.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Death {
+    /// It aborts.
+    Abort,
+    /// Its stack overflows.
+    Overflow,
+    /// It ends without a word.
+    Exit,
+}
+
+impl Death {
+    pub(crate) fn strike(self) {
+        /// Deeper than any stack.
+        fn sink(depth: u64) -> u64 {
+            let held = std::hint::black_box([depth; 64]);
+            if held[0] == u64::MAX { 0 } else { sink(depth + 1) + held[1] }
+        }
+        match self {
+            Self::Abort => std::process::abort(),
+            Self::Overflow => drop(std::hint::black_box(sink(0))),
+            Self::Exit => std::process::exit(0),
+        }
+    }
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 all is well, 1 something was found, 2 the command is wrong \

@@ -1,6 +1,7 @@
 //! Runs the list of scenarios in the simulator.
 
 mod args;
+mod child;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,17 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use raddle_scenarios::{Expect, Scenario};
+use raddle_vopr::heap::Counting;
 use raddle_vopr::{OFFERS, scenarios};
 use serde::Serialize;
 
 use crate::args::Args;
-use crate::sweep::{Found, Outcome, Progress, Row, sweep};
+use crate::child::sweep_apart;
+use crate::sweep::{Found, Outcome, Progress, Row, sweep_here};
+
+/// Counts what executions abandon.
+#[global_allocator]
+static HEAP: Counting = Counting;
 
 /// What `--json` writes.
 #[derive(Serialize)]
@@ -50,6 +57,9 @@ fn end_with_the_pipe() {
 fn main() -> ExitCode {
     end_with_the_pipe();
     let args = Args::parse();
+    if args.child {
+        return child::work(&args);
+    }
     let list = scenarios();
     let exact = list.iter().any(|scenario| scenario.name == args.scenario);
     let wanted = |scenario: &Scenario| match exact {
@@ -150,9 +160,9 @@ fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitC
 
 /// A failure that no run showed: what should have been found was not.
 fn silent(row: &Row, args: &Args, root: u64, why: String) -> Found {
-    let mut command = args.reproduce(row.name, root);
+    let mut command = args.reproduce(&row.name, root);
     command += &format!(" --seeds {}", args.count());
-    let (scenario, oracle) = (row.name, "silence".to_owned());
+    let (scenario, oracle) = (row.name.clone(), "silence".to_owned());
     Found { scenario, seed: root, oracle, trace: String::new(), command, report: why }
 }
 
@@ -176,6 +186,7 @@ fn sweep_all(
                     && let Some(scenario) = list.get(index)
                 {
                     let budget = args.minutes.map(|time| args.budget(time, list.len(), jobs));
+                    let sweep = if args.in_process { sweep_here } else { sweep_apart };
                     let outcome = sweep(scenario, args, root, budget, progress);
                     // Received until the last sender is gone.
                     let _ = sender.send((index, outcome));
@@ -240,7 +251,10 @@ fn print_outcome(outcome: &Outcome) {
             println!("    {line}");
         }
         println!("    reproduce: {}", found.command);
-        println!("    trace: {0} (look into it: cargo xtask replay {0})", found.trace);
+        match found.trace.starts_with("not kept") {
+            true => println!("    trace: {}", found.trace),
+            false => println!("    trace: {0} (look into it: cargo xtask replay {0})", found.trace),
+        }
     }
 }
 

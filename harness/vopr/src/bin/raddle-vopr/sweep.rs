@@ -10,14 +10,14 @@ use raddle_vopr::{
     Certificate, Counts, Failure, Limits, Report, Simulation, Sites, Strategy, is_expected, unused,
     wakes_spuriously,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::args::{Args, FULL};
 
 /// What `--json` has for each scenario.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) runs: u64,
     pub(crate) decisions: u64,
     /// Of all runs together.
@@ -27,9 +27,9 @@ pub(crate) struct Row {
 }
 
 /// What `--json` has for each failure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Found {
-    pub(crate) scenario: &'static str,
+    pub(crate) scenario: String,
     pub(crate) seed: u64,
     pub(crate) oracle: String,
     /// Where it is, or why it is not.
@@ -56,16 +56,102 @@ pub(crate) struct Progress {
     pub(crate) failures: AtomicU64,
 }
 
-/// Runs `scenario` with each seed, until one fails as it must, or although none should; for as long
-/// as `budget` says, if it does.
+impl Progress {
+    pub(crate) fn began(&self) {
+        self.runs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ended(&self, failed: bool) {
+        self.scenarios.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(failed), Ordering::Relaxed);
+    }
+}
+
+/// How far the sweep of a scenario is.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The number of the next run.
+    pub(crate) next: u64,
+    decisions: u64,
+    certificate: Certificate,
+    counts: Counts,
+    virtual_seconds: f64,
+    seconds: f64,
+    /// The seed of a failure that was not the expected one, where one is expected.
+    failed: Option<u64>,
+}
+
+impl State {
+    pub(crate) fn row(&self, scenario: &str) -> Row {
+        Row {
+            name: scenario.to_owned(),
+            runs: self.next,
+            decisions: self.decisions,
+            certificate: self.certificate.to_string(),
+            virtual_seconds: self.virtual_seconds,
+            seconds: self.seconds,
+        }
+    }
+
+    fn add(&mut self, report: &Report) {
+        self.next += 1;
+        self.decisions += report.decisions;
+        self.virtual_seconds += report.virtual_time.as_secs_f64();
+        self.certificate = self.certificate.then(report.certificate);
+        self.counts = self.counts.max(report.counts);
+    }
+}
+
+/// What a sweep comes to.
+pub(crate) enum Step {
+    /// The process has abandoned much: another is to go on.
+    Replace(State),
+    Done(Outcome),
+}
+
+/// What a process has abandoned: what executions say, or how much it has grown.
+struct Waste {
+    heap_bytes: u64,
+    resident_before: u64,
+    limit: u64,
+}
+
+impl Waste {
+    fn new(args: &Args) -> Self {
+        // Sites are written by the one process that has seen all runs.
+        let limit =
+            if args.sites.is_some() || args.in_process { u64::MAX } else { args.abandon << 20 };
+        Self { heap_bytes: 0, resident_before: resident_bytes(), limit }
+    }
+
+    /// Whether it is too much, after that run.
+    fn add(&mut self, report: &Report, runs: u64) -> bool {
+        self.heap_bytes += report.abandoned.heap_bytes.unwrap_or(0);
+        // Stacks of fibers are no part of the heap.
+        let looks = runs.is_multiple_of(64) || report.abandoned.crashes > 0;
+        let grown = || resident_bytes().saturating_sub(self.resident_before);
+        self.heap_bytes >= self.limit || looks && self.limit < u64::MAX && grown() >= self.limit
+    }
+}
+
+/// How much memory the process has.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// Runs `scenario` with each seed, from where `state` says, until one fails as it must, or although
+/// none should; for as long as `budget` says, if it does. `begins` is called before each run.
 pub(crate) fn sweep(
     scenario: &Scenario,
     args: &Args,
     root: u64,
     budget: Option<Duration>,
-    progress: &Progress,
-) -> Outcome {
-    let started = Instant::now();
+    mut state: State,
+    begins: &mut dyn FnMut(u64),
+) -> Step {
+    let (started, before) = (Instant::now(), state.seconds);
     let (root, count) = args.plan(scenario, root);
     let limits = Limits { steps: args.steps, ..Limits::default() };
     let simulation = Simulation::new()
@@ -78,36 +164,26 @@ pub(crate) fn sweep(
         Some(sites) => simulation.sites(Rc::clone(sites)),
         None => simulation,
     };
-    let mut row = Row {
-        name: scenario.name,
-        runs: 0,
-        decisions: 0,
-        certificate: String::new(),
-        virtual_seconds: 0.0,
-        seconds: 0.0,
-    };
-    let mut certificate = Certificate::default();
-    let mut counts = Counts::default();
+    let mut waste = Waste::new(args);
     let mut failed = None;
-    for index in 0.. {
+    loop {
         let over = match budget {
-            Some(budget) => started.elapsed() >= budget && index > 0,
-            None => index >= count,
+            Some(budget) => state.seconds >= budget.as_secs_f64() && state.next > 0,
+            None => state.next >= count,
         };
         if over {
             break;
         }
-        let seed = args.seed_of(root, index);
+        begins(state.next);
+        let seed = args.seed_of(root, state.next);
         let report = simulation.clone().seed(seed).run(|| scenario.run());
-        row.runs += 1;
-        row.decisions += report.decisions;
-        row.virtual_seconds += report.virtual_time.as_secs_f64();
-        certificate = certificate.then(report.certificate);
-        counts = counts.max(report.counts);
-        progress.runs.fetch_add(1, Ordering::Relaxed);
+        state.add(&report);
+        state.seconds = before + started.elapsed().as_secs_f64();
+        let wasted = waste.add(&report, state.next);
         if let Some(failure) = report.failure() {
             let expected = is_expected(failure, scenario.expect);
-            if expected || failed.is_none() {
+            if expected || state.failed.is_none() {
+                state.failed = Some(seed);
                 failed = Some(report);
             }
             // A twin may fail in other ways, too, but must in the one that it says.
@@ -115,21 +191,46 @@ pub(crate) fn sweep(
                 break;
             }
         }
+        if wasted {
+            return Step::Replace(state);
+        }
     }
     let written = match (&args.sites, &sites) {
         (Some(directory), Some(sites)) => write_sites(directory, scenario.name, sites),
         _ => Ok(()),
     };
-    row.certificate = certificate.to_string();
-    row.seconds = started.elapsed().as_secs_f64();
-    progress.scenarios.fetch_add(1, Ordering::Relaxed);
+    let row = state.row(scenario.name);
+    if failed.is_none() {
+        // The process that has seen it was replaced.
+        let again = |seed| simulation.clone().seed(seed).run(|| scenario.run());
+        failed = state.failed.map(again);
+    }
     let (result, found) = match failed {
         Some(report) => judge_failure(scenario, args, &simulation, &report),
-        None => (judge_silence(scenario, args, row.runs, counts), None),
+        None => (judge_silence(scenario, args, row.runs, state.counts), None),
     };
     let result = result.and_then(|words| written.map(|()| words));
-    progress.failures.fetch_add(u64::from(result.is_err()), Ordering::Relaxed);
-    Outcome { row, result, found }
+    Step::Done(Outcome { row, result, found })
+}
+
+/// Sweeps a scenario in this process.
+pub(crate) fn sweep_here(
+    scenario: &Scenario,
+    args: &Args,
+    root: u64,
+    budget: Option<Duration>,
+    progress: &Progress,
+) -> Outcome {
+    let mut state = State::default();
+    loop {
+        match sweep(scenario, args, root, budget, state, &mut |_| progress.began()) {
+            Step::Replace(next) => state = next,
+            Step::Done(outcome) => {
+                progress.ended(outcome.result.is_err());
+                return outcome;
+            }
+        }
+    }
 }
 
 /// Leaves what a scenario reached in a file of its own.
@@ -174,7 +275,7 @@ fn judge_failure(
     let Some(failure) = report.failure() else { return (Ok(String::new()), None) };
     let found = |report_text: String| {
         Some(Found {
-            scenario: scenario.name,
+            scenario: scenario.name.to_owned(),
             seed: report.seed,
             oracle: failure.kind.to_string(),
             trace: match keep_trace(scenario, simulation, report) {
