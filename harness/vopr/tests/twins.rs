@@ -4,6 +4,8 @@
 //!
 //! The root seed is `RADDLE_SEED`, else `CI_SEED`, else a constant; it is printed.
 
+#[path = "twins/disk.rs"]
+mod disk;
 #[path = "twins/network.rs"]
 mod network;
 #[path = "twins/tasks.rs"]
@@ -110,4 +112,7 @@ twins! {
     a_permit_that_leaks_at_a_cancel = tasks::LEAK_AT_CANCEL;
     a_retry_that_livelocks_in_symmetry = tasks::SYMMETRIC_RETRY;
     a_reply_that_is_lost_at_a_reset = network::LOST_REPLY;
+    an_acknowledged_write_that_is_lost_at_a_crash = disk::LOST_ACKNOWLEDGEMENT;
+    a_torn_tail_that_is_accepted = disk::TORN_TAIL;
+    a_bit_that_rots_and_is_served = disk::SERVED_ROT;
 }
