@@ -267,3 +267,50 @@ fn a_disk_that_lies_is_found_out() {
     assert!(found > SEEDS / 50 && unknown < SEEDS / 50 && single > SEEDS / 2);
     assert_eq!(fired.never(&faults), [], "{fired}");
 }
+
+/// The certificates of some executions full of crashes, and what their clients saw.
+fn fingerprints() -> String {
+    let simulation = simulation(crash_faults().with_class(FaultClass::Network));
+    let line = |seed| {
+        let Run { report, history, .. } = run(&simulation, Setup::new(seed));
+        report.unwrap();
+        assert!(report.abandoned.crashes > 2, "crashes come on top of the two of the test");
+        format!("{} {:?} {history:?}\n", report.certificate, report.abandoned)
+    };
+    (0..4).map(line).collect()
+}
+
+/// Addresses, environment and working directory are others in each.
+#[test]
+fn a_crash_is_the_same_in_five_processes() {
+    const CHILD: &str = "VOPR_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        println!("BEGIN\n{}END", fingerprints());
+        return;
+    }
+    let name = "append_only::a_crash_is_the_same_in_five_processes";
+    let here = std::env::current_exe().expect("the test's own file");
+    let expected = fingerprints();
+    for (index, directory) in ["/", "/tmp", "/usr", "/proc", "/var"].into_iter().enumerate() {
+        let mut child = std::process::Command::new(&here);
+        child.args(["--exact", name, "--nocapture"]).env_clear().env(CHILD, "1");
+        child.env("PADDING", "x".repeat(1 + 1000 * index)).current_dir(directory);
+        let output = child.output().expect("a child process");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let (_, rest) = text.split_once("BEGIN\n").expect("the child's output");
+        assert_eq!(rest.split_once("END").expect("the child's output").0, expected, "{directory}");
+    }
+}
+
+#[test]
+fn a_crash_is_the_same_in_a_replay() {
+    let simulation = simulation(crash_faults());
+    for seed in 0..10 {
+        let first = run(&simulation, Setup::new(seed));
+        let again = run(&simulation.clone().replay(first.report.trace.clone()), Setup::new(seed));
+        again.report.replayed().expect("the same decisions");
+        assert_eq!(again.report.certificate, first.report.certificate);
+        assert_eq!(format!("{:?}", again.history), format!("{:?}", first.history));
+    }
+}

@@ -53,7 +53,7 @@ fn decode(bytes: &[u8], bug: Bug) -> Option<(u64, &[u8], &[u8])> {
 /// Writes records with consecutive numbers and promises each, after it has read what is there. On a
 /// disk that `rots` it stops where something is wrong.
 fn keep(bug: Bug, rots: bool, promised: &AtomicU64) {
-    let options = OpenOptions::new().read(true).append(true).create(true).clone();
+    let options = OpenOptions::new().read(true).append(true).create(true);
     let file = options.open::<Sim>("ledger").expect("a file");
     let bytes = file.read_to_end().expect("read");
     let (mut rest, mut last) = (&bytes[..], 0);
