@@ -110,6 +110,12 @@ pub(crate) struct Vopr {
     /// given.
     #[arg(long, conflicts_with_all = ["seed", "seeds", "minutes"])]
     quick: bool,
+    /// Look only for the bugs in `harness/vopr/regressions`; a sweep of all scenarios begins with them.
+    #[arg(long)]
+    regressions: bool,
+    /// Take the fix of each of these bugs out, in a copy of the tree, and see that it is found.
+    #[arg(long, exclusive = true)]
+    twins: bool,
     /// Run the K-th of N parts of the list.
     #[arg(long, value_name = "K/N")]
     shard: Option<String>,
@@ -117,10 +123,16 @@ pub(crate) struct Vopr {
     /// portfolio].
     #[arg(long, value_name = "NAME")]
     strategy: Option<String>,
-    /// Between which operations threads switch: `atomics` or `blocking` [default: atomics].
+    /// Between which operations threads switch: `atomics` or `blocking` [default: atomics, for whole
+    /// programs blocking].
     #[arg(long, value_name = "NAME")]
     granularity: Option<String>,
-    /// Operations after which an execution is given up as a livelock [default: 1000000].
+    /// What goes wrong: `none`, `all`, `swarm`, or kinds with their rates in 65,536 chances, such as
+    /// `reset=256,latency=4096;swarm` [default: each program's own].
+    #[arg(long, value_name = "FAULTS")]
+    faults: Option<String>,
+    /// Operations after which an execution is given up as a livelock [default: 1000000, for whole
+    /// programs 5000000].
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
     /// How many scenarios run at a time [default: as many as there are processors].
@@ -134,6 +146,9 @@ pub(crate) struct Vopr {
 impl Vopr {
     /// Runs the verb.
     pub(crate) fn run(&self) -> Result<Verdict, Error> {
+        if self.twins {
+            return crate::twins::run();
+        }
         let mut arguments = Arguments::default();
         arguments.option("--scenario", self.scenario.as_ref());
         arguments.flag("--list", self.list);
@@ -143,7 +158,9 @@ impl Vopr {
         arguments.flag("--quick", self.quick);
         arguments.option("--shard", self.shard.as_ref());
         arguments.option("--strategy", self.strategy.as_ref());
+        arguments.flag("--regressions", self.regressions);
         arguments.option("--granularity", self.granularity.as_ref());
+        arguments.option("--faults", self.faults.as_ref());
         arguments.option("--steps", self.steps.as_ref());
         arguments.option("--jobs", self.jobs.as_ref());
         arguments.path("--json", self.json.as_deref())?;

@@ -10,6 +10,7 @@ mod forward;
 mod kv_bench;
 mod test;
 mod tidy;
+mod twins;
 mod workspace;
 
 use std::fmt;

@@ -131,6 +131,14 @@ impl Workspace {
             .iter()
             .filter(|package| path.starts_with(&package.directory))
             .max_by_key(|package| package.directory.components().count())
+            .filter(|package| !self.is_in_another_workspace(path, &package.directory))
+    }
+
+    /// Whether a manifest between `directory` and the file makes it part of a workspace of its own.
+    fn is_in_another_workspace(&self, path: &Path, directory: &Path) -> bool {
+        let between = path.ancestors().skip(1).take_while(|ancestor| *ancestor != directory);
+        let mut between = between.filter(|ancestor| !ancestor.as_os_str().is_empty());
+        between.any(|ancestor| self.root.join(ancestor).join("Cargo.toml").is_file())
     }
 
     /// All targets of a kind.

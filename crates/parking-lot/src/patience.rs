@@ -10,16 +10,13 @@ pub(crate) struct Backoff {
     rounds: u32,
 }
 
-/// 2^0 + … + 2^6 pauses, about 127 of them, before the first yield.
-const ROUNDS_OF_PAUSES: u32 = 7;
-
 impl Backoff {
     pub(crate) const fn new() -> Self {
         Self { rounds: 0 }
     }
 
     pub(crate) fn pause<P: Platform>(&mut self) {
-        if self.rounds < ROUNDS_OF_PAUSES {
+        if self.rounds < P::BOUNDS.pause_rounds {
             for _ in 0..1_u32 << self.rounds {
                 P::spin_loop();
             }

@@ -19,6 +19,11 @@ pub struct Bounds {
     pub barges: u32,
     /// How long a queued waiter waits at most until the lock is handed to it, in nanoseconds.
     pub barge_ns: u64,
+    /// Rounds of pauses, each twice as long as the one before, between looks at something that changes
+    /// within a few instructions; then a thread yields the processor.
+    pub pause_rounds: u32,
+    /// Looks at a spinning lock before a thread yields the processor.
+    pub spins: u32,
     /// Rounds of an idle worker's search for work before it sleeps.
     pub idle_searches: u32,
     /// Shards of the registry of tasks for each worker, where there are several; a power of two.

@@ -19,9 +19,6 @@ use core::ops::{Deref, DerefMut};
 
 use raddle_platform::{Atomic, Ordering, Platform, Race, RaceCell, Threads};
 
-/// Rounds of busy waiting before the thread yields.
-const SPINS: u32 = 64;
-
 /// A value behind a spinning lock.
 pub(crate) struct Spinlock<T, P: Platform> {
     /// Written by swaps only.
@@ -59,7 +56,7 @@ impl<T, P: Platform> Spinlock<T, P> {
         let mut spins = 0;
         while self.locked.load(Ordering::Relaxed) {
             spins += 1;
-            if spins % SPINS == 0 {
+            if spins % P::BOUNDS.spins == 0 {
                 P::Threads::yield_now();
             } else {
                 P::spin_loop();

@@ -38,6 +38,8 @@ impl Platform for Loom {
         lock_looks: 0,
         barges: 1,
         barge_ns: 1_000,
+        pause_rounds: 7,
+        spins: 64,
         idle_searches: 0,
         registry_shards: 1,
         completion_batch: 2,

@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use raddle_ownership::Arc;
 use raddle_parking_lot::Semaphore;
-use raddle_platform::Platform;
+use raddle_platform::{Atomic, Ordering, Platform};
 use raddle_runtime::runtime::Builder;
 use raddle_runtime::{JoinError, Runtime, yield_now};
 
-use crate::{Needs, Scenario, spawn};
+use crate::{Needs, Scenario, scope, spawn};
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let with = |workers| Needs::ATOMICS.threads(workers).parker().driver();
@@ -48,7 +48,25 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(with(1).clock())
         .bound(2),
+        Scenario::new(
+            "runtime/a_plain_thread_yields",
+            "threads outside of every runtime give way to each other, and go on",
+            a_plain_thread_yields::<P>,
+        )
+        .needs(Needs::ATOMICS.threads(1)),
     ]
+}
+
+fn a_plain_thread_yields<P: Platform>() {
+    let done = P::AtomicBool::new(false);
+    scope::<P, _>(|threads| {
+        threads.spawn(|| {
+            yield_now::<P>();
+            done.swap(true, Ordering::Relaxed);
+        });
+        yield_now::<P>();
+    });
+    assert!(done.load(Ordering::Relaxed));
 }
 
 fn runtime<P: Platform>(workers: usize) -> Runtime<P> {

@@ -329,6 +329,13 @@ impl Fired {
         faults.kinds().filter(|kind| self.of(*kind) == 0).collect()
     }
 
+    /// Those that struck, by name.
+    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
+        let mut table = self.table();
+        table.retain(|_, count| *count > 0);
+        table
+    }
+
     fn table(&self) -> BTreeMap<&'static str, u64> {
         FaultKind::NAMES.iter().copied().zip(self.0).collect()
     }

@@ -26,6 +26,7 @@
 //! ```
 
 mod agenda;
+mod artifacts;
 mod atomics;
 mod cells;
 mod control;
@@ -47,13 +48,16 @@ pub mod node;
 mod objects;
 mod parker;
 mod platform;
+mod programs;
 mod race;
+pub mod regressions;
 mod replayer;
 mod report;
 mod schedule;
 pub mod seeds;
 mod simulation;
 mod sites;
+mod stamp;
 mod strategy;
 mod threads;
 mod time;
@@ -64,6 +68,7 @@ mod waits;
 mod watchdog;
 mod world;
 
+pub use artifacts::{Kept, TestCase};
 pub use control::{Script, inspect};
 pub use decisions::{Certificate, Decision, INTERVAL, Kind, Known, Prefixes, Trace};
 pub use divergence::{Asked, Case, Divergence, Symptom};
@@ -71,10 +76,12 @@ pub use execution::{Execution, Position, Progress, Upcoming};
 pub use faults::{ALWAYS, FaultClass, FaultKind, Faults, Fired, Liveness, calm};
 pub use judge::{OFFERS, is_expected, unused, wakes_spuriously};
 pub use platform::Sim;
+pub use programs::{Program, programs};
 pub use replayer::{Replayer, Stop};
 pub use report::{Abandoned, Counts, Failure, FailureKind, Report, Verdict};
 pub use simulation::{Granularity, Limits, Simulation};
 pub use sites::Sites;
+pub use stamp::Stamp;
 pub use strategy::{PctBound, Strategy};
 
 /// What must hold, for this harness to run: [`raddle_scenarios::all`], compiled here once for every

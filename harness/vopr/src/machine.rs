@@ -281,6 +281,14 @@ impl World {
         Ok(number)
     }
 
+    fn room_for_thread(&self) -> std::io::Result<()> {
+        if self.threads.len() < MAX_THREADS {
+            return Ok(());
+        }
+        let message = format!("a simulation has {MAX_THREADS} threads at most");
+        Err(std::io::Error::new(std::io::ErrorKind::QuotaExceeded, message))
+    }
+
     /// Adds a thread that can run, and has seen nothing.
     pub(crate) fn add_thread_on(
         &mut self,
@@ -289,10 +297,7 @@ impl World {
         body: Box<dyn FnOnce()>,
         site: &'static Location<'static>,
     ) -> std::io::Result<u32> {
-        if self.threads.len() >= MAX_THREADS {
-            let message = format!("a simulation has {MAX_THREADS} threads at most");
-            return Err(std::io::Error::new(std::io::ErrorKind::QuotaExceeded, message));
-        }
+        self.room_for_thread()?;
         let number = self.threads.len() as u32;
         // SAFETY: the entry borrows nothing.
         let fiber = unsafe {
@@ -401,8 +406,13 @@ fn live(number: u32, body: Box<dyn FnOnce()>) {
 #[track_caller]
 pub(crate) fn spawn(name: String, body: Box<dyn FnOnce() + Send>) -> std::io::Result<u32> {
     let site = Location::caller();
+    // What it owns must not be dropped while somebody is at the world.
+    let mut body = Some(body);
     operate(Operation::plain(Name::Spawn), Class::Blocking, |world, _| {
-        let spawned = world.add_thread(name, body, site);
+        let spawned = world.room_for_thread().and_then(|()| match body.take() {
+            Some(body) => world.add_thread(name, body, site),
+            None => Err(std::io::ErrorKind::Other.into()),
+        });
         let effect = Effect::Value(spawned.as_ref().map_or(0, |number| u64::from(*number)));
         Ok((spawned, effect))
     })

@@ -41,6 +41,8 @@ impl Platform for Sim {
         lock_looks: 1,
         barges: 1,
         barge_ns: 1_000,
+        pause_rounds: 1,
+        spins: 2,
         idle_searches: 1,
         registry_shards: 1,
         completion_batch: 2,

@@ -212,6 +212,11 @@ impl Simulation {
         self
     }
 
+    /// What goes wrong.
+    pub fn faults_on(&self) -> &Faults {
+        &self.faults
+    }
+
     /// Sets what is recorded besides the decisions. Recording changes no execution.
     pub fn record(mut self, record: Record) -> Self {
         self.record = record;
@@ -265,6 +270,14 @@ impl Simulation {
             machine.inside(|| with(|world| world.order(Some(0))));
         }
         Execution::new(machine, seed, bound)
+    }
+
+    /// The root seed: the explicit one, else that of the environment, else the constant.
+    ///
+    /// # Panics
+    /// When a seed from the environment is none.
+    pub fn root_seed(&self) -> u64 {
+        self.root()
     }
 
     fn root(&self) -> u64 {

@@ -238,3 +238,28 @@ fn time_comes_in_the_order_of_deadlines_and_not_before_them() {
         report.unwrap();
     }
 }
+
+/// A spawn that fails gives its body back to be dropped, with all that the body owns of the world.
+#[test]
+fn more_threads_than_a_simulation_has_are_refused() {
+    use raddle_platform::Threads;
+    type T = <Sim as Platform>::Threads;
+    let report = Simulation::new().seed(1).run(|| {
+        let word = raddle_ownership::Arc::<_, Sim>::new_in(7);
+        let refused = (0..5000).any(|_| {
+            let theirs = word.clone();
+            match T::spawn(String::new(), Box::new(move || drop(theirs))) {
+                Ok(thread) => {
+                    T::join(thread).expect("no panic");
+                    false
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::QuotaExceeded);
+                    true
+                }
+            }
+        });
+        assert!(refused);
+    });
+    report.unwrap();
+}

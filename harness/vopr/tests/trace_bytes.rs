@@ -12,6 +12,9 @@ use raddle_scenarios::scope;
 use raddle_vopr::trace::{self, ChunkKind, Error, Level, Reader, Record, Recording};
 use raddle_vopr::{Sim, Simulation};
 
+#[path = "../fuzz/read.rs"]
+mod fuzz;
+
 /// Counts what is allocated, and the most of it at one time.
 struct Counting;
 
@@ -135,6 +138,7 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
+        fuzz::read(&bytes);
         // Two changes may undo each other.
         if bytes != sample().1 {
             check(&bytes)?;
@@ -145,6 +149,7 @@ proptest! {
     fn any_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..2_000), begins in any::<bool>()) {
         let mut file = if begins { sample().1[..12].to_vec() } else { Vec::new() };
         file.extend(&bytes);
+        fuzz::read(&file);
         let (result, most) = most(|| read(&file));
         prop_assert!(most <= file.len() * MULTIPLE + REST, "{most} bytes");
         prop_assert!(result.is_err(), "the chance of a good checksum is nil");
@@ -168,6 +173,7 @@ proptest! {
         let crc = crc32c::crc32c(&[&[kind][..], &length, &payload].concat());
         file.extend(crc.to_le_bytes());
         file.extend(&payload);
+        fuzz::read(&file);
         let (result, most) = most(|| read(&file));
         prop_assert!(most <= file.len() * MULTIPLE + REST, "{most} bytes");
         let found = result.expect("its header is whole");

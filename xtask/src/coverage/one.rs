@@ -67,6 +67,11 @@ struct Ran {
 }
 
 impl Options {
+    /// Whether scenarios are run, not only what an earlier run left is read.
+    pub(super) fn runs(&self) -> bool {
+        self.hits.is_none()
+    }
+
     /// Runs the verb; `arguments` go to the harness's program.
     pub(super) fn run(&self, harness: &Harness, arguments: &[OsString]) -> Result<Verdict, Error> {
         let workspace = Workspace::own()?;

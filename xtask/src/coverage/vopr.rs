@@ -1,10 +1,16 @@
 //! `cargo xtask coverage-vopr`: which platform operations the scenarios reach in the simulator.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
 
 use raddle_coverage::{Catalogue, Report, Subject};
+use serde::Deserialize;
 
+use super::make_directory;
 use super::one::{Harness, Options};
+use crate::workspace::Workspace;
 use crate::{Error, Verdict};
 
 const HARNESS: Harness = Harness {
@@ -50,9 +56,40 @@ impl Vopr {
     pub(crate) fn run(&self) -> Result<Verdict, Error> {
         let seeds = self.seeds.unwrap_or(SEEDS).to_string();
         let root = self.seed.as_deref().unwrap_or(ROOT);
-        let arguments = ["--seeds", &seeds, "--seed", root].map(OsString::from);
-        self.options.run(&HARNESS, &arguments)
+        let results = Workspace::own()?.target.join("coverage").join("vopr-results.json");
+        let mut arguments =
+            ["--seeds", &seeds, "--seed", root, "--json"].map(OsString::from).to_vec();
+        arguments.push(results.clone().into());
+        if let Some(directory) = results.parent() {
+            make_directory(directory)?;
+        }
+        let ran = self.options.runs();
+        let verdict = self.options.run(&HARNESS, &arguments)?;
+        let struck = !ran || tell_faults(&results)?;
+        Ok(if struck { verdict } else { Verdict::Bad })
     }
+}
+
+/// What `--json` of the sweep says of faults: how often each kind that is on struck.
+#[derive(Deserialize)]
+struct Results {
+    faults: BTreeMap<String, u64>,
+}
+
+/// Prints how often each kind of fault struck; whether all did that are on.
+fn tell_faults(file: &Path) -> Result<bool, Error> {
+    let wrong = |error: &dyn std::fmt::Display| Error::new(format!("{}: {error}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let results: Results = serde_json::from_str(&text).map_err(|error| wrong(&error))?;
+    println!("faults, and how often each struck:");
+    for (kind, count) in &results.faults {
+        println!("  {kind:<24} {count:>9}");
+    }
+    let never: Vec<_> = results.faults.iter().filter(|(_, count)| **count == 0).collect();
+    for (kind, _) in &never {
+        println!("error: {kind} is on in some program, and struck in no run");
+    }
+    Ok(never.is_empty())
 }
 
 fn tell(catalogue: &Catalogue, report: &Report<'_>) {

@@ -46,6 +46,8 @@ impl Platform for Native {
         lock_looks: 5,
         barges: 64,
         barge_ns: 500_000,
+        pause_rounds: 7,
+        spins: 64,
         idle_searches: 2,
         registry_shards: 4,
         completion_batch: 256,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use raddle_scenarios::Scenario;
-use raddle_vopr::scenarios;
+use raddle_vopr::programs;
 use raddle_vopr::trace::{self, Error, Filter, Level, Overflow, Record, Recording};
 
 use crate::breaks::Break;
@@ -182,7 +182,8 @@ fn find(args: &Args, recording: &Recording) -> Result<Scenario, Error> {
         eprintln!("warning: {mismatch}");
     }
     let wanted = args.scenario.as_ref().unwrap_or(&header.scenario);
-    let found = scenarios().into_iter().find(|scenario| scenario.name == *wanted);
+    let mut all = programs().into_iter().map(|program| program.scenario);
+    let found = all.find(|scenario| scenario.name == *wanted);
     let Some(scenario) = found else {
         let found = format!("any of this build (there is no {wanted:?} in its list)");
         return Err(Error::ScenarioMismatch { recorded: header.scenario.clone(), found });

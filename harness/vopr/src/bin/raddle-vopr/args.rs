@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use raddle_scenarios::{Expect, Scenario, Shard};
-use raddle_vopr::{Granularity, Strategy, seeds};
+use raddle_vopr::{
+    FaultKind, Faults, Granularity, Limits, Program, Simulation, Strategy, seeds, wakes_spuriously,
+};
 
 /// Run the scenarios in the simulator.
 #[derive(Clone, Debug, Parser)]
@@ -33,18 +35,30 @@ pub(crate) struct Args {
     /// given.
     #[arg(long, conflicts_with_all = ["seed", "seeds"])]
     pub(crate) quick: bool,
+    /// Look only for the bugs in `harness/vopr/regressions`; a sweep of all scenarios begins with them.
+    #[arg(long, conflicts_with_all = ["list", "sites", "minutes"])]
+    pub(crate) regressions: bool,
+    /// Look for this one of them, which must be found: the fix was taken out of this build.
+    #[arg(long, value_name = "NAME", conflicts_with = "regressions")]
+    pub(crate) twin: Option<String>,
     /// Run the K-th of N parts of the list.
     #[arg(long, value_name = "K/N")]
     pub(crate) shard: Option<Shard>,
     /// Who decides: `portfolio`, `random`, `sticky`, `pct`, `pct:DEPTH` or `round-robin`.
     #[arg(long, default_value = "portfolio", value_name = "NAME")]
     pub(crate) strategy: Chosen,
-    /// Between which operations threads switch: `atomics` or `blocking`.
-    #[arg(long, default_value = "atomics", value_name = "NAME")]
-    pub(crate) granularity: Grain,
-    /// Operations after which an execution is given up as a livelock.
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
-    pub(crate) steps: u64,
+    /// Between which operations threads switch: `atomics` or `blocking` [default: atomics, for whole
+    /// programs blocking]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) granularity: Option<Grain>,
+    /// What goes wrong: `none`, `all`, `swarm`, or kinds with their rates in 65,536 chances, such as
+    /// `reset=256,latency=4096;swarm` [default: each program's own]
+    #[arg(long, value_name = "FAULTS")]
+    pub(crate) faults: Option<Wrong>,
+    /// Operations after which an execution is given up as a livelock [default: 1000000, for whole
+    /// programs 5000000]
+    #[arg(long, value_name = "N")]
+    pub(crate) steps: Option<u64>,
     /// How many scenarios run at a time [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
@@ -155,7 +169,50 @@ impl FromStr for Grain {
     }
 }
 
+/// Faults, as the command line names them.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrong {
+    text: String,
+    pub(crate) faults: Faults,
+}
+
+impl FromStr for Wrong {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let faults = match text {
+            "none" => Faults::none(),
+            "all" => Faults::all(),
+            "swarm" => Faults::all().swarm(),
+            text => text.parse().map_err(|error| {
+                let names: Vec<_> = FaultKind::ALL.iter().map(|kind| kind.name()).collect();
+                format!("{error}; write none, all, swarm, or KIND=RATE,… of {}", names.join(", "))
+            })?,
+        };
+        Ok(Self { text: text.to_owned(), faults })
+    }
+}
+
 impl Args {
+    /// How `program` is run.
+    pub(crate) fn simulation(&self, program: &Program) -> Simulation {
+        let limits = Limits { steps: self.steps_of(program), ..Limits::default() };
+        let faults = self.faults.as_ref().map_or(&program.faults, |wrong| &wrong.faults);
+        let granularity = self.granularity.map_or(program.granularity, |grain| grain.0);
+        Simulation::new()
+            .strategy(self.strategy.strategy.clone())
+            .granularity(granularity)
+            .faults(faults.clone())
+            .limits(limits)
+            .spurious_wakes(wakes_spuriously(&program.scenario))
+    }
+
+    /// Whole programs are longer than scenarios.
+    fn steps_of(&self, program: &Program) -> u64 {
+        let whole = program.granularity == Granularity::Blocking;
+        self.steps.unwrap_or(if whole { 5_000_000 } else { 1_000_000 })
+    }
+
     /// How many seeds each scenario runs with.
     pub(crate) fn count(&self) -> u64 {
         self.seeds.unwrap_or(match (self.quick, self.seed) {
@@ -205,11 +262,16 @@ impl Args {
         if self.strategy.name != "portfolio" {
             command += &format!(" --strategy {}", self.strategy.name);
         }
-        if self.granularity.0 == Granularity::Blocking {
-            command += " --granularity blocking";
+        match self.granularity {
+            Some(Grain(Granularity::Blocking)) => command += " --granularity blocking",
+            Some(Grain(Granularity::Atomics)) => command += " --granularity atomics",
+            None => {}
         }
-        if self.steps != 1_000_000 {
-            command += &format!(" --steps {}", self.steps);
+        if let Some(wrong) = &self.faults {
+            command += &format!(" --faults '{}'", wrong.text);
+        }
+        if let Some(steps) = self.steps {
+            command += &format!(" --steps {steps}");
         }
         command
     }

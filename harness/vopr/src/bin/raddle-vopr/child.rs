@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use raddle_scenarios::Scenario;
-use raddle_vopr::scenarios;
+use raddle_vopr::{Program, programs};
 use serde::{Deserialize, Serialize};
 
 use crate::args::Args;
@@ -47,12 +47,13 @@ const LINES: usize = 100;
 
 /// Sweeps a scenario in processes of its own.
 pub(crate) fn sweep_apart(
-    scenario: &Scenario,
+    program: &Program,
     args: &Args,
     root: u64,
     budget: Option<Duration>,
     progress: &Progress,
 ) -> Outcome {
+    let scenario = &program.scenario;
     let mut job = Job { scenario: scenario.name.to_owned(), root, budget, state: State::default() };
     loop {
         let mut parent = Parent { args, progress, run: None, said: None };
@@ -163,8 +164,8 @@ pub(crate) fn work(args: &Args) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let list = scenarios();
-    let Some(scenario) = list.iter().find(|scenario| scenario.name == job.scenario) else {
+    let list = programs();
+    let Some(program) = list.iter().find(|it| it.scenario.name == job.scenario) else {
         eprintln!("raddle-vopr: no scenario {:?}", job.scenario);
         return ExitCode::from(2);
     };
@@ -176,7 +177,7 @@ pub(crate) fn work(args: &Args) -> ExitCode {
             death.strike();
         }
     };
-    let step = sweep(scenario, args, job.root, job.budget, job.state, &mut begins);
+    let step = sweep(program, args, job.root, job.budget, job.state, &mut begins);
     say(&match step {
         Step::Replace(state) => Message::Replace(state),
         Step::Done(Outcome { row, result, found }) => Message::Done { row, result, found },

@@ -2,6 +2,7 @@
 
 mod args;
 mod child;
+mod known;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,9 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use raddle_scenarios::{Expect, Scenario};
+use raddle_scenarios::Expect;
 use raddle_vopr::heap::Counting;
-use raddle_vopr::{OFFERS, scenarios};
+use raddle_vopr::{OFFERS, Program, programs};
 use serde::Serialize;
 
 use crate::args::Args;
@@ -36,7 +37,7 @@ struct Results {
     failures: Vec<Found>,
     scenarios: Vec<Row>,
     left_out: Vec<LeftOut>,
-    /// How often each kind of fault was injected: there are none yet.
+    /// How often each kind of fault struck that is on in some program.
     faults: BTreeMap<String, u64>,
 }
 
@@ -60,11 +61,11 @@ fn main() -> ExitCode {
     if args.child {
         return child::work(&args);
     }
-    let list = scenarios();
-    let exact = list.iter().any(|scenario| scenario.name == args.scenario);
-    let wanted = |scenario: &Scenario| match exact {
-        true => scenario.name == args.scenario,
-        false => scenario.name.contains(&args.scenario),
+    let list = programs();
+    let exact = list.iter().any(|program| program.scenario.name == args.scenario);
+    let wanted = |program: &Program| match exact {
+        true => program.scenario.name == args.scenario,
+        false => program.scenario.name.contains(&args.scenario),
     };
     let mut selected: Vec<_> = list.into_iter().filter(wanted).collect();
     if selected.is_empty() {
@@ -78,9 +79,23 @@ fn main() -> ExitCode {
         selected.iter().for_each(print_entry);
         return ExitCode::SUCCESS;
     }
+    if let Some(name) = &args.twin {
+        return end(known::find(name));
+    }
+    if args.regressions {
+        return end(known::search().map(|failures| failures.is_empty()));
+    }
     match args.root() {
         Ok((root, origin)) => run(selected, &args, root, origin),
         Err(error) => refuse(&error),
+    }
+}
+
+fn end(result: Result<bool, String>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => refuse(&why),
     }
 }
 
@@ -90,21 +105,24 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-fn print_entry(scenario: &Scenario) {
+fn print_entry(Program { scenario, faults, .. }: &Program) {
     let expect = match scenario.expect {
         Expect::Holds => String::new(),
         expect => format!(", must be reported: {expect:?}"),
     };
     println!("{}{expect}", scenario.name);
     println!("    {}", scenario.property);
+    if faults.kinds().next().is_some() {
+        println!("    faults: {faults}");
+    }
 }
 
-fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitCode {
+fn run(selected: Vec<Program>, args: &Args, root: u64, origin: String) -> ExitCode {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = args.jobs.unwrap_or(processors).max(1);
     let started = Instant::now();
     let (can, cannot): (Vec<_>, Vec<_>) =
-        selected.into_iter().partition(|scenario| scenario.needs.unmet(&OFFERS).is_empty());
+        selected.into_iter().partition(|it| it.scenario.needs.unmet(&OFFERS).is_empty());
     println!(
         "{} scenarios in the simulator, {} each, strategy {}, root seed {root:#x} ({origin})",
         can.len(),
@@ -114,15 +132,20 @@ fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitC
         },
         args.strategy.name
     );
-    let left_out = |scenario: &Scenario| {
+    let left_out = |Program { scenario, .. }: &Program| {
         let needs = scenario.needs.unmet(&OFFERS);
         println!("left out  {:<48} needs {}", scenario.name, needs.join(", "));
         LeftOut { name: scenario.name, needs }
     };
     let left_out = cannot.iter().map(left_out).collect();
+    let whole = args.scenario.is_empty() && args.shard.is_none() && args.sites.is_none();
+    let back = match if whole { known::search() } else { Ok(Vec::new()) } {
+        Ok(back) => back,
+        Err(why) => return refuse(&why),
+    };
     let progress = Progress::default();
     let outcomes = sweep_all(&can, args, root, jobs, &progress);
-    let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count();
+    let failed = outcomes.iter().filter(|outcome| outcome.result.is_err()).count() + back.len();
     let runs = progress.runs.load(Ordering::Relaxed);
     let elapsed = started.elapsed().as_secs_f64();
     let virtual_time: f64 = outcomes.iter().map(|outcome| outcome.row.virtual_seconds).sum();
@@ -130,7 +153,7 @@ fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitC
     println!(
         "{} passed, {failed} failed, {} left out; {runs} runs in {elapsed:.1} s ({:.0} seeds/s), \
          {decisions} decisions, {virtual_time:.1} s of virtual time",
-        outcomes.len() - failed,
+        outcomes.len() + back.len() - failed,
         cannot.len(),
         runs as f64 / elapsed.max(1e-9)
     );
@@ -138,10 +161,10 @@ fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitC
         seeds: args.count(),
         root,
         strategy: args.strategy.name.clone(),
-        failures: Vec::new(),
+        failures: back,
         scenarios: Vec::new(),
         left_out,
-        faults: BTreeMap::new(),
+        faults: faults_of(&outcomes),
     };
     for Outcome { row, result, found } in outcomes {
         if let Err(why) = result {
@@ -158,6 +181,15 @@ fn run(selected: Vec<Scenario>, args: &Args, root: u64, origin: String) -> ExitC
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// How often each kind of fault struck, in all programs in which it is on.
+fn faults_of(outcomes: &[Outcome]) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (kind, count) in outcomes.iter().flat_map(|outcome| &outcome.row.faults) {
+        *all.entry(kind.clone()).or_default() += count;
+    }
+    all
+}
+
 /// A failure that no run showed: what should have been found was not.
 fn silent(row: &Row, args: &Args, root: u64, why: String) -> Found {
     let mut command = args.reproduce(&row.name, root);
@@ -169,7 +201,7 @@ fn silent(row: &Row, args: &Args, root: u64, why: String) -> Found {
 /// Sweeps each scenario, `jobs` at a time, and prints what comes. The results are in the order of
 /// the list.
 fn sweep_all(
-    list: &[Scenario],
+    list: &[Program],
     args: &Args,
     root: u64,
     jobs: usize,
@@ -183,11 +215,11 @@ fn sweep_all(
             let (next, sender) = (&next, sender.clone());
             threads.spawn(move || {
                 while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
-                    && let Some(scenario) = list.get(index)
+                    && let Some(program) = list.get(index)
                 {
                     let budget = args.minutes.map(|time| args.budget(time, list.len(), jobs));
                     let sweep = if args.in_process { sweep_here } else { sweep_apart };
-                    let outcome = sweep(scenario, args, root, budget, progress);
+                    let outcome = sweep(program, args, root, budget, progress);
                     // Received until the last sender is gone.
                     let _ = sender.send((index, outcome));
                 }

@@ -1,14 +1,15 @@
 //! One scenario under many seeds.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use raddle_scenarios::{Expect, Scenario};
 use raddle_vopr::{
-    Certificate, Counts, Failure, Limits, Report, Simulation, Sites, Strategy, is_expected, unused,
-    wakes_spuriously,
+    Certificate, Counts, Failure, Faults, Kept, Program, Report, Simulation, Sites, Strategy,
+    TestCase, is_expected, unused,
 };
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) certificate: String,
     pub(crate) virtual_seconds: f64,
     pub(crate) seconds: f64,
+    /// How often each kind of fault struck that is on.
+    pub(crate) faults: BTreeMap<String, u64>,
 }
 
 /// What `--json` has for each failure.
@@ -77,6 +80,8 @@ pub(crate) struct State {
     counts: Counts,
     virtual_seconds: f64,
     seconds: f64,
+    /// By kind; those that are on and never struck, too.
+    faults: BTreeMap<String, u64>,
     /// The seed of a failure that was not the expected one, where one is expected.
     failed: Option<u64>,
 }
@@ -90,10 +95,14 @@ impl State {
             certificate: self.certificate.to_string(),
             virtual_seconds: self.virtual_seconds,
             seconds: self.seconds,
+            faults: self.faults.clone(),
         }
     }
 
-    fn add(&mut self, report: &Report) {
+    fn add(&mut self, report: &Report, faults: &Faults) {
+        for kind in faults.kinds() {
+            *self.faults.entry(kind.name().to_owned()).or_default() += report.faults.of(kind);
+        }
         self.next += 1;
         self.decisions += report.decisions;
         self.virtual_seconds += report.virtual_time.as_secs_f64();
@@ -141,10 +150,10 @@ fn resident_bytes() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-/// Runs `scenario` with each seed, from where `state` says, until one fails as it must, or although
+/// Runs `program` with each seed, from where `state` says, until one fails as it must, or although
 /// none should; for as long as `budget` says, if it does. `begins` is called before each run.
 pub(crate) fn sweep(
-    scenario: &Scenario,
+    program: &Program,
     args: &Args,
     root: u64,
     budget: Option<Duration>,
@@ -152,13 +161,9 @@ pub(crate) fn sweep(
     begins: &mut dyn FnMut(u64),
 ) -> Step {
     let (started, before) = (Instant::now(), state.seconds);
+    let scenario = &program.scenario;
     let (root, count) = args.plan(scenario, root);
-    let limits = Limits { steps: args.steps, ..Limits::default() };
-    let simulation = Simulation::new()
-        .strategy(args.strategy.strategy.clone())
-        .granularity(args.granularity.0)
-        .limits(limits)
-        .spurious_wakes(wakes_spuriously(scenario));
+    let simulation = args.simulation(program);
     let sites = args.sites.is_some().then(Rc::<Sites>::default);
     let simulation = match &sites {
         Some(sites) => simulation.sites(Rc::clone(sites)),
@@ -177,7 +182,7 @@ pub(crate) fn sweep(
         begins(state.next);
         let seed = args.seed_of(root, state.next);
         let report = simulation.clone().seed(seed).run(|| scenario.run());
-        state.add(&report);
+        state.add(&report, simulation.faults_on());
         state.seconds = before + started.elapsed().as_secs_f64();
         let wasted = waste.add(&report, state.next);
         if let Some(failure) = report.failure() {
@@ -207,7 +212,10 @@ pub(crate) fn sweep(
     }
     let (result, found) = match failed {
         Some(report) => judge_failure(scenario, args, &simulation, &report),
-        None => (judge_silence(scenario, args, row.runs, state.counts), None),
+        None => {
+            let silence = judge_silence(scenario, args, row.runs, state.counts);
+            (silence.and_then(|words| judge_faults(words, row.runs, &row.faults)), None)
+        }
     };
     let result = result.and_then(|words| written.map(|()| words));
     Step::Done(Outcome { row, result, found })
@@ -215,7 +223,7 @@ pub(crate) fn sweep(
 
 /// Sweeps a scenario in this process.
 pub(crate) fn sweep_here(
-    scenario: &Scenario,
+    program: &Program,
     args: &Args,
     root: u64,
     budget: Option<Duration>,
@@ -223,7 +231,7 @@ pub(crate) fn sweep_here(
 ) -> Outcome {
     let mut state = State::default();
     loop {
-        match sweep(scenario, args, root, budget, state, &mut |_| progress.began()) {
+        match sweep(program, args, root, budget, state, &mut |_| progress.began()) {
             Step::Replace(next) => state = next,
             Step::Done(outcome) => {
                 progress.ended(outcome.result.is_err());
@@ -264,6 +272,25 @@ fn judge_silence(
     }
 }
 
+/// A kind that is on and never struck: the sweep says nothing about it.
+fn judge_faults(
+    words: String,
+    runs: u64,
+    faults: &BTreeMap<String, u64>,
+) -> Result<String, String> {
+    let never: Vec<_> = faults.iter().filter(|(_, count)| **count == 0).collect();
+    if runs >= FULL && !never.is_empty() {
+        let names: Vec<_> = never.into_iter().map(|(kind, _)| kind.as_str()).collect();
+        return Err(format!("these faults are on and struck in no run: {}", names.join(", ")));
+    }
+    let struck = faults.iter().filter(|(_, count)| **count > 0);
+    let struck: Vec<_> = struck.map(|(kind, count)| format!("{kind} {count}")).collect();
+    match struck.is_empty() {
+        true => Ok(words),
+        false => Ok(format!("{words}, faults: {}", struck.join(", "))),
+    }
+}
+
 type Judged = (Result<String, String>, Option<Found>);
 
 fn judge_failure(
@@ -278,8 +305,8 @@ fn judge_failure(
             scenario: scenario.name.to_owned(),
             seed: report.seed,
             oracle: failure.kind.to_string(),
-            trace: match keep_trace(scenario, simulation, report) {
-                Ok(path) => path.display().to_string(),
+            trace: match keep(scenario, args, simulation, report) {
+                Ok(kept) => kept.trace.display().to_string(),
                 Err(why) => format!("not kept: {why}"),
             },
             command: args.reproduce(scenario.name, report.seed),
@@ -302,22 +329,18 @@ fn judge_failure(
     (Err(why), found(failure.to_string()))
 }
 
-/// Keeps the trace of a failure, for the debugger: in the directory `RADDLE_ARTIFACTS_DIR`, or with
-/// what is built.
-fn keep_trace(
+/// Keeps all that somebody needs to look into a failure.
+fn keep(
     scenario: &Scenario,
+    args: &Args,
     simulation: &Simulation,
     report: &Report,
-) -> Result<PathBuf, String> {
-    let root = std::env::var_os("RADDLE_ARTIFACTS_DIR").map(PathBuf::from);
-    let name = scenario.name.replace('/', "__");
-    let directory = root.unwrap_or_else(|| PathBuf::from("target/vopr")).join(name);
-    let directory = directory.join(format!("{:#018x}", report.seed));
-    let cannot = |error: &dyn std::fmt::Display| format!("{}: {error}", directory.display());
-    std::fs::create_dir_all(&directory).map_err(|error| cannot(&error))?;
-    let path = directory.join("trace");
-    simulation.save_trace(&path, scenario.name, report).map_err(|error| cannot(&error))?;
-    Ok(path)
+) -> std::io::Result<Kept> {
+    let case = TestCase::new(scenario.name)
+        .invariant(scenario.property)
+        .command(args.reproduce(scenario.name, report.seed));
+    let kept = case.conclude(simulation, report, &|| scenario.run())?;
+    kept.ok_or_else(|| std::io::Error::other("it did not fail"))
 }
 
 /// Replays a failure: what came instead of it, if anything did.

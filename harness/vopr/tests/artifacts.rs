@@ -1,0 +1,240 @@
+//! What is kept of a failure is enough for somebody who was not there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use raddle_platform::{Atomic, Ordering, Platform, Rng};
+use raddle_scenarios::{Expect, scope};
+use raddle_vopr::seeds::{DEFAULT_ROOT, Purpose, derive};
+use raddle_vopr::{OFFERS, Sim, Simulation, TestCase, inspect, scenarios, trace, wakes_spuriously};
+use serde_json::Value;
+
+const REPLAY: &str = env!("CARGO_BIN_EXE_raddle-replay");
+const VOPR: &str = env!("CARGO_BIN_EXE_raddle-vopr");
+
+fn folder(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("artifacts").join(name);
+    // What an earlier run left there would count as this one's.
+    let _ = fs::remove_dir_all(&path);
+    path
+}
+
+fn json(path: &Path) -> Value {
+    let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&text).expect("JSON")
+}
+
+/// A program that always fails, after two threads did something.
+fn wrong() {
+    let word = <Sim as Platform>::AtomicU32::new(0);
+    inspect("half", || "done".to_owned());
+    scope::<Sim, _>(|threads| {
+        threads.spawn(|| word.store(1, Ordering::Relaxed));
+        word.store(2, Ordering::Relaxed);
+    });
+    <Sim as Platform>::Rng::u64();
+    assert_eq!(word.load(Ordering::Relaxed), 3, "on purpose");
+}
+
+#[test]
+fn a_failure_leaves_all_that_the_schema_asks_for() {
+    let root = folder("schema");
+    let simulation = Simulation::new().seed(0xff);
+    let report = simulation.run(wrong);
+    let case = TestCase::new("tests/on purpose").inputs(*b"input").under(&root);
+    let kept = case.conclude(&simulation, &report, &wrong).expect("written").expect("it failed");
+    assert_eq!(kept.directory, root.join("tests__on_purpose/0x00000000000000ff"));
+    let manifest = json(&kept.manifest);
+    let fields = [
+        "schema_version",
+        "seed",
+        "scenario_id",
+        "entropy_seed",
+        "config_hash",
+        "trace_fingerprint",
+        "input_digest",
+        "oracle_violations",
+        "passed",
+        "subsystem",
+        "invariant",
+        "trace_file",
+        "input_file",
+        "env_snapshot",
+        "phases_executed",
+        "failure_reason",
+    ];
+    for field in fields {
+        assert!(!manifest[field].is_null(), "{field}: {manifest:#}");
+    }
+    assert_eq!(manifest["seed"], 0xff);
+    assert_eq!(manifest["entropy_seed"], derive(0xff, Purpose::Entropy, 0));
+    assert_eq!(manifest["oracle_violations"][0], "panic");
+    assert_eq!(manifest["state"]["half"], "done");
+    assert_eq!(manifest["passed"], false);
+    assert_eq!(
+        (&manifest["subsystem"], &manifest["invariant"]),
+        (&"tests".into(), &"on purpose".into())
+    );
+    let fingerprint = format!("certificate:{}", report.certificate);
+    assert_eq!(manifest["trace_fingerprint"], fingerprint);
+    assert_eq!(fs::read(kept.directory.join("inputs.bin")).expect("kept"), b"input");
+    // The trace is the execution, with what was observed of it.
+    let recording = trace::load(&kept.trace).expect("a trace");
+    assert_eq!(recording.trace, report.trace);
+    assert!(recording.events.count() > 0);
+    let again = recording.simulation().expect("its settings").run(wrong);
+    assert_eq!(again.failure(), report.failure());
+    let log = fs::read_to_string(kept.directory.join("event_log.txt")).expect("kept");
+    for part in ["root seed 0xff", "entropy 0x", "spawn", "on purpose", "half = done"] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    let assertions = json(&kept.directory.join("failed_assertions.json"));
+    assert!(assertions[0]["message"].as_str().expect("text").contains("on purpose"));
+    assert_eq!(assertions.as_array().expect("a list").last().expect("one")["verdict"], true);
+    let summary = json(&root.join("tests__on_purpose_summary.json"));
+    assert_eq!((&summary["passed"], &summary["seed"]), (&false.into(), &0xff.into()));
+}
+
+#[test]
+fn a_run_that_passes_leaves_a_summary() {
+    let root = folder("passed");
+    let simulation = Simulation::new().seed(1);
+    let good = || _ = <Sim as Platform>::Rng::u64();
+    let report = TestCase::new("tests/good").under(&root).check(&simulation, good);
+    assert!(report.failure().is_none());
+    let names: Vec<_> =
+        fs::read_dir(&root).expect("made").flatten().map(|it| it.file_name()).collect();
+    assert_eq!(names, ["tests__good_summary.json"]);
+    assert_eq!(json(&root.join("tests__good_summary.json"))["passed"], true);
+}
+
+#[test]
+fn a_manifest_is_replayed_by_the_command_that_it_names() {
+    let root = folder("replay");
+    let mut twins = scenarios().into_iter().filter(|scenario| {
+        scenario.expect != Expect::Holds && scenario.needs.unmet(&OFFERS).is_empty()
+    });
+    let scenario = twins.next().expect("there are broken twins");
+    let simulation = Simulation::new().spurious_wakes(wakes_spuriously(&scenario));
+    let mut reports = (0..500).map(|seed| simulation.clone().seed(seed).run(|| scenario.run()));
+    let report = reports.find(|report| report.failure().is_some()).expect("found");
+    let case = TestCase::new(scenario.name).under(&root);
+    let kept = case.conclude(&simulation, &report, &|| scenario.run());
+    let kept = kept.expect("written").expect("it failed");
+    let output = Command::new(REPLAY).arg(&kept.manifest).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("the recorded end"), "{text}");
+    let named = json(&kept.manifest)["replay_command"].as_str().expect("text").to_owned();
+    assert_eq!(named, format!("cargo xtask replay {}", kept.manifest.display()));
+}
+
+/// A process of this test, which fails in [`the_child_of_other_tests`].
+fn child(root: &Path, variables: &[(&str, &str)]) -> (bool, String) {
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command.args(["--exact", "the_child_of_other_tests", "--nocapture"]);
+    command.env_remove("RADDLE_SEED").env_remove("CI_SEED").env_remove("RADDLE_ARTIFACTS");
+    command.env("RADDLE_ARTIFACTS_DIR", root).env("RADDLE_TESTS_CHILD", "1");
+    let output = command.envs(variables.iter().copied()).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text.into_owned())
+}
+
+#[test]
+fn the_child_of_other_tests() {
+    let Some(what) = std::env::var_os("RADDLE_TESTS_CHILD") else { return };
+    assert_eq!(what, "1");
+    let program = || {
+        if std::env::var_os("RADDLE_TESTS_PASS").is_none() {
+            wrong()
+        }
+    };
+    TestCase::new("tests/child").check(&Simulation::new(), program);
+}
+
+#[test]
+fn seeds_are_printed_at_the_start_and_on_failure() {
+    let root = folder("environment");
+    let cases = [
+        (&[("RADDLE_SEED", "0x11"), ("CI_SEED", "0x22")][..], 0x11),
+        (&[("CI_SEED", "0x22")], 0x22),
+        (&[], DEFAULT_ROOT),
+    ];
+    for (variables, seed) in cases {
+        let (passed, text) = child(&root, variables);
+        assert!(!passed, "{text}");
+        let line =
+            format!("root seed {seed:#x}, schedule {:#x}", derive(seed, Purpose::Schedule, 0));
+        assert_eq!(text.matches(&line).count(), 2, "at the start and on failure: {text}");
+        assert!(text.contains(&format!("reproduce: RADDLE_SEED={seed:#x} cargo test")), "{text}");
+        let manifest = root.join(format!("tests__child/{seed:#018x}/repro_manifest.json"));
+        let snapshot = json(&manifest)["env_snapshot"].to_string();
+        for (name, value) in variables {
+            assert!(snapshot.contains(&format!("[\"{name}\",\"{value}\"]")), "{snapshot}");
+        }
+    }
+    let (passed, text) = child(&root, &[("RADDLE_SEED", "seven")]);
+    assert!(!passed && text.contains("RADDLE_SEED: \"seven\" is no seed"), "{text}");
+}
+
+#[test]
+fn all_is_kept_of_good_runs_where_that_is_wanted() {
+    let root = folder("always");
+    let (passed, text) = child(&root, &[("RADDLE_TESTS_PASS", "1")]);
+    assert!(passed && !root.join("tests__child").exists(), "{text}");
+    let variables = [("RADDLE_TESTS_PASS", "1"), ("RADDLE_ARTIFACTS", "always")];
+    let (passed, text) = child(&root, &variables);
+    assert!(passed, "{text}");
+    let kept = root.join(format!("tests__child/{DEFAULT_ROOT:#018x}"));
+    assert_eq!(json(&kept.join("repro_manifest.json"))["passed"], true);
+    assert!(kept.join("trace").is_file());
+}
+
+/// Where the root comes from: given, `RADDLE_SEED`, `CI_SEED`, the constant; in that order.
+#[test]
+fn a_sweep_says_where_its_root_comes_from() {
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = Command::new(VOPR);
+        command.args(["--scenario", "mutex/", "--seeds", "1"]).args(arguments);
+        command.env_remove("RADDLE_SEED").env_remove("CI_SEED").envs(variables.iter().copied());
+        let output = command.output().expect("it runs");
+        String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+    };
+    let both = [("RADDLE_SEED", "0x11"), ("CI_SEED", "0x22")];
+    let first = run(&["--seed", "0x7"], &both);
+    assert!(first.ends_with("root seed 0x7 (as given)"), "{first}");
+    let first = run(&[], &both);
+    assert!(first.ends_with("root seed 0x11 (from RADDLE_SEED)"), "{first}");
+    let first = run(&[], &both[1..]);
+    assert!(first.ends_with("root seed 0x22 (from CI_SEED)"), "{first}");
+    let first = run(&[], &[]);
+    assert!(first.ends_with(&format!("root seed {DEFAULT_ROOT:#x} (the default)")), "{first}");
+}
+
+#[test]
+fn faults_are_counted_and_named_on_the_command_line() {
+    let root = folder("faults");
+    fs::create_dir_all(&root).expect("a folder for tests");
+    let file = root.join("results.json");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(VOPR);
+        command.args(["--scenario", "faults/echo", "--json"]).arg(&file).args(arguments);
+        let output = command.output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text, json(&file))
+    };
+    let (code, text, results) = run(&["--seeds", "100"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(results["faults"]["latency"].as_u64() > Some(0), "{results:#}");
+    let (code, text, results) = run(&["--seeds", "20", "--faults", "reset=2048"]);
+    assert_eq!(code, Some(0), "{text}");
+    let faults = results["faults"].as_object().expect("by kind");
+    assert_eq!(faults.keys().collect::<Vec<_>>(), ["reset"]);
+    // One that is on and never strikes fails a full sweep.
+    let (code, text, _) = run(&["--seeds", "1000", "--faults", "clock jump=0,crash=1"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("on and struck in no run: crash"), "{text}");
+    let wrong = Command::new(VOPR).args(["--faults", "storm"]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(wrong.status.code() == Some(2) && text.contains("latency"), "{text}");
+}
