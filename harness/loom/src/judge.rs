@@ -17,6 +17,7 @@ pub const OFFERS: Needs = Needs {
     io: true,
     race_detection: true,
     weak_memory: true,
+    long: false,
 };
 
 /// Whether a scenario passed, and why.

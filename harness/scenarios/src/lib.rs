@@ -71,6 +71,7 @@ mod threads;
 mod timer;
 mod wait_group;
 mod waiters;
+mod whole;
 
 pub use shard::Shard;
 pub use threads::{JoinHandle, Scope, ScopedJoinHandle, scope, spawn};
@@ -98,6 +99,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         files::list::<P>,
         timer::list::<P>,
         cancel::list::<P>,
+        whole::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }
@@ -226,6 +228,8 @@ pub struct Needs {
     pub race_detection: bool,
     /// The planted bug needs a load that sees an old store.
     pub weak_memory: bool,
+    /// More steps than an exhaustive search goes through: for harnesses that sample.
+    pub long: bool,
 }
 
 impl Needs {
@@ -240,6 +244,7 @@ impl Needs {
         io: false,
         race_detection: false,
         weak_memory: false,
+        long: false,
     };
     /// Atomics, on the main thread only.
     pub const ATOMICS: Self = Self { atomics: true, ..Self::NONE };
@@ -292,6 +297,12 @@ impl Needs {
         self.weak_memory = true;
         self
     }
+    /// A harness that samples executions.
+    #[must_use]
+    pub const fn long(mut self) -> Self {
+        self.long = true;
+        self
+    }
 
     /// What is needed and not `offered`, in words; empty if the scenario can run.
     pub fn unmet(&self, offered: &Self) -> Vec<String> {
@@ -304,6 +315,7 @@ impl Needs {
             (self.io, offered.io, "I/O"),
             (self.race_detection, offered.race_detection, "race detection"),
             (self.weak_memory, offered.weak_memory, "weak memory"),
+            (self.long, offered.long, "executions that are sampled: it is too long for all"),
         ];
         let mut unmet: Vec<_> = kinds
             .into_iter()

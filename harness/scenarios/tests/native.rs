@@ -16,6 +16,7 @@ fn what_holds_holds_on_the_machine() {
         io: true,
         race_detection: false,
         weak_memory: true,
+        long: true,
     };
     for scenario in all::<Native>() {
         if scenario.expect == Expect::Holds && scenario.needs.unmet(&offered).is_empty() {

@@ -15,6 +15,7 @@ pub const OFFERS: Needs = Needs {
     io: true,
     race_detection: true,
     weak_memory: false,
+    long: true,
 };
 
 /// Whether a failure is what the scenario must show.

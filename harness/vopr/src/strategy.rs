@@ -19,8 +19,9 @@ pub enum Strategy {
     /// Probabilistic concurrency testing (Burckhardt and others, ASPLOS 2010): random priorities,
     /// lowered at `depth - 1` random steps. A bug that needs `depth` ordered events is found with a
     /// probability that [has a bound](PctBound). The number of steps is measured by an execution
-    /// under [`RoundRobin`](Self::RoundRobin) before. Time takes part as a thread; who yields, and
-    /// time when it has come often enough while a thread could run, falls below all others.
+    /// under [`RoundRobin`](Self::RoundRobin) before. Time takes part as a thread; who yields
+    /// falls below all others. An execution that takes twice the measured steps goes on as a random
+    /// walk: a thread that never waits would have the others starve.
     Pct {
         /// How many ordered events the bugs looked for need; at least 1.
         depth: u32,
@@ -180,6 +181,20 @@ impl Dice {
     fn rare(&mut self, options: usize, rate: u32) -> usize {
         if self.fault.chance(rate) { 1 + self.fault.below(options - 1) } else { 0 }
     }
+
+    /// Whether time comes now.
+    fn time(&mut self, enabled: &Enabled<'_>) -> bool {
+        enabled.time && (enabled.runnable.is_empty() || self.time.chance(self.rates.time))
+    }
+
+    /// Any runnable thread, or time.
+    fn walk(&mut self, enabled: &Enabled<'_>) -> usize {
+        let runnable = enabled.runnable.len();
+        if self.time(enabled) {
+            return runnable;
+        }
+        if runnable > 1 { self.schedule.below(runnable) } else { 0 }
+    }
 }
 
 /// See [`Strategy::Random`].
@@ -209,18 +224,21 @@ impl Policy for Random {
 
     #[inline]
     fn schedule(&mut self, enabled: &Enabled<'_>) -> Result<usize, Misfit> {
-        let runnable = enabled.runnable.len();
         let dice = &mut self.dice;
         if let Some(option) = dice.spurious(enabled) {
             return Ok(option);
         }
-        if enabled.time && (runnable == 0 || dice.time.chance(dice.rates.time)) {
+        if self.switch == 65_536 {
+            return Ok(dice.walk(enabled));
+        }
+        let runnable = enabled.runnable.len();
+        if dice.time(enabled) {
             return Ok(runnable);
         }
         if runnable <= 1 {
             return Ok(0);
         }
-        if self.switch < 65_536 && !enabled.yields && !dice.schedule.chance(self.switch) {
+        if !enabled.yields && !dice.schedule.chance(self.switch) {
             let current = enabled.runnable.iter().position(|thread| *thread == enabled.current);
             if let Some(current) = current {
                 return Ok(current);
@@ -247,8 +265,8 @@ pub(crate) struct Pct {
     step: u64,
     /// Below all others, for whoever spins or yields; counts down.
     low: u64,
-    /// How often time may still come although a thread could run.
-    patience: u32,
+    /// After so many steps a walk decides.
+    fair_after: u64,
 }
 
 /// Priorities: yielders fall below [`LOW`], change points give `LOW + depth - i`, and the initial
@@ -264,9 +282,9 @@ impl Pct {
             .collect();
         changes.sort_unstable_by(|a, b| b.cmp(a));
         let time = HIGH | dice.schedule.next_u64() >> 24;
-        let patience = [4, 64, 1024][Stream::of(seed, Purpose::Time, 2).below(3)];
+        let fair_after = bound.steps.saturating_mul(2).saturating_add(1000);
         let (depth, priorities) = (bound.depth, Vec::new());
-        Self { dice, depth, priorities, time, changes, step: 0, low: LOW, patience }
+        Self { dice, depth, priorities, time, changes, step: 0, low: LOW, fair_after }
     }
 
     fn priority(&mut self, thread: u32) -> &mut u64 {
@@ -292,21 +310,6 @@ impl Pct {
         best.1
     }
 
-    /// Time and a thread that sleeps again and again would be the only ones to run, for ever, were
-    /// both above all others: after a while time falls, as a thread that yields.
-    fn pass(&mut self, enabled: &Enabled<'_>, option: usize) {
-        if option != enabled.runnable.len() || enabled.runnable.is_empty() {
-            return;
-        }
-        match self.patience.checked_sub(1) {
-            Some(left) => self.patience = left,
-            None => {
-                self.low -= 1;
-                self.time = self.low;
-            }
-        }
-    }
-
     fn lower(&mut self, enabled: &Enabled<'_>, option: usize, priority: u64) {
         match enabled.runnable.get(option) {
             Some(&thread) => *self.priority(thread) = priority,
@@ -325,6 +328,9 @@ impl Policy for Pct {
             return Ok(option);
         }
         self.step += 1;
+        if self.step > self.fair_after {
+            return Ok(self.dice.walk(enabled));
+        }
         if enabled.yields && enabled.runnable.contains(&enabled.current) {
             // A spinning thread of the highest priority would spin for ever.
             self.low -= 1;
@@ -337,9 +343,7 @@ impl Policy for Pct {
             let left = self.changes.len() as u64;
             self.lower(enabled, option, LOW + 1 + left.min(u64::from(self.depth)));
         }
-        let option = self.highest(enabled);
-        self.pass(enabled, option);
-        Ok(option)
+        Ok(self.highest(enabled))
     }
 
     fn choose(&mut self, kind: Kind, options: usize) -> Result<usize, Misfit> {
