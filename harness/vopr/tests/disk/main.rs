@@ -383,6 +383,8 @@ fn a_crash_comes_between_submission_and_completion() {
             sleep(Duration::from_millis(1));
             node.kill();
             let length = node.disk().read("a").map(|bytes| bytes.len());
+            sleep(Duration::from_secs(1));
+            assert_eq!(node.disk().read("a").map(|bytes| bytes.len()), length, "it is over");
             lengths.lock().expect("no panic").insert(length);
         });
         report.unwrap();
