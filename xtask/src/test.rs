@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { name: "doctests", tasks: || run("test --workspace --doc") },
     Step { name: "release-tests", tasks: release_tests },
     Step { name: "vopr", tasks: || run("xtask vopr --quick") },
+    Step { name: "vopr-coverage", tasks: || run("xtask coverage-vopr --check") },
     Step { name: "loom", tasks: || run("xtask test-loom --quick") },
 ];
 
@@ -46,8 +47,9 @@ const RELEASE_TESTS: &[(&str, &str)] =
 
 /// Run all tests and checks.
 ///
-/// The steps are fmt, tidy, clippy, docs, tests, doctests, release-tests, vopr and loom. A step that
-/// fails does not end the run; the last line counts those that passed and those that failed.
+/// The steps are fmt, tidy, clippy, docs, tests, doctests, release-tests, vopr, vopr-coverage and
+/// loom. A step that fails does not end the run; the last line counts those that passed and those
+/// that failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Print the summary as JSON on standard output, and all else on standard error.

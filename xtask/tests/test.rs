@@ -2,8 +2,18 @@
 
 use std::process::{Command, Output};
 
-const STEPS: [&str; 9] =
-    ["fmt", "tidy", "clippy", "docs", "tests", "doctests", "release-tests", "vopr", "loom"];
+const STEPS: [&str; 10] = [
+    "fmt",
+    "tidy",
+    "clippy",
+    "docs",
+    "tests",
+    "doctests",
+    "release-tests",
+    "vopr",
+    "vopr-coverage",
+    "loom",
+];
 
 fn without_any_step(arguments: &[&str]) -> Output {
     let skips = STEPS.iter().flat_map(|step| ["--skip", step]);

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use raddle_parking_lot::ParkingMutex;
+use raddle_runtime::checkpoint;
 use raddle_scenarios::Scenario;
 
 use super::{ON_RUNTIME, PATIENCE, Program, connect, listen, on_runtime};
@@ -43,6 +44,7 @@ fn program(knows: bool) {
                 let mut seen = ledger.lock();
                 if !knows || !seen.contains(&request[0]) {
                     seen.push(request[0]);
+                    checkpoint::<Sim>("served", u64::from(request[0]));
                 }
                 drop(seen);
                 if stream.write_all(&request).is_err() {
