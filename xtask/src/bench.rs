@@ -78,6 +78,8 @@ const PROMISES: &[Promise] = &[
     promise("vopr_decisions", "recorded", "run", 1.2),
     promise("vopr_bounded_buffer", "raddle_locks", "shuttle", 0.2),
     promise("vopr_bounded_buffer", "raddle_atomics", "shuttle", f64::INFINITY),
+    // Twenty thousand commands in a second.
+    Promise { group: "vopr_kv", ours: "command", rival: None, bound: 50_000.0 },
 ];
 
 /// A promise, measured.
