@@ -122,7 +122,10 @@ impl core::fmt::Display for Damage {
                 write!(f, "there is record {found} in the place of record {expected}")
             }
             Self::Senseless => f.write_str("the record makes no sense"),
-            Self::Unreadable(error) => write!(f, "it cannot be read: {error}"),
+            Self::Unreadable(error) => write!(
+                f,
+                "it cannot be read: {error} (this may pass: start again before any repair)"
+            ),
         }
     }
 }

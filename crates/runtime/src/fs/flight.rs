@@ -200,6 +200,7 @@ impl<P: Platform> Future for Flight<P> {
                 let completion = Completion { token: Token(0), result };
                 return Poll::Ready((completion.into_result(), buffer));
             }
+            // COVERAGE-EXCLUDE(loom): nothing interrupts operations on files there
             P::retry("a file operation was interrupted");
         }
         let Some(request) = request else { panic!("polled after it was ready") };

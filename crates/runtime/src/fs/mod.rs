@@ -94,6 +94,7 @@ unsafe fn run<P: Platform>(op: Op) -> io::Result<u32> {
         if !is_interrupted(result) {
             return Completion { token: Token(0), result }.into_result();
         }
+        // COVERAGE-EXCLUDE(loom): nothing interrupts operations on files there
         P::retry("a file operation was interrupted");
     }
 }
