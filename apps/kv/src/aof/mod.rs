@@ -5,8 +5,8 @@
 //!      │                      ▲                   │
 //!      └─ reply waits ────────┴───── lasts ◀──────┘
 //! ```
-//! While a command has its shards locked, it notes what it [does](effect). When the first of them is
-//! unlocked, that becomes one [record](record) of the [`Journal`]. The [writer](writer), a fiber,
+//! While a command has its shards locked, it notes what it does. When the first of them is
+//! unlocked, that becomes one record of the [`Journal`]. The writer, a fiber,
 //! takes all records that have come and appends them to the file. What `--appendfsync` says
 //! decides when they are made to last:
 //!
@@ -32,7 +32,7 @@
 //!
 //! # What the start finds
 //!
-//! What lasts is known by the [marks](mark), a second small file: under `always` each batch is synced,
+//! What lasts is known by the marks, a second small file: under `always` each batch is synced,
 //! then marked, then acknowledged. So what is within the mark was promised, and what is beyond it was
 //! not. (Under `everysec` and `no` less is promised, and marked.)
 //!

@@ -14,7 +14,7 @@
 //! system call for each that has to wait. Sockets, signals and notifiers are the same for both.
 //!
 //! Files know no readiness. What io_uring cannot do with them (all of it under epoll, one or the
-//! other thing on an old kernel) goes to a few [threads](offload) that may block.
+//! other thing on an old kernel) goes to a few threads that may block.
 
 mod epoll;
 mod files;
