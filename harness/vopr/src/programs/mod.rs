@@ -12,6 +12,8 @@ mod kv;
 mod nodes;
 mod requests;
 mod stuck;
+#[cfg(test)]
+mod tests;
 
 use core::time::Duration;
 use std::net::SocketAddr;

@@ -1,111 +1,23 @@
 //! Programs on the production runtime while the network, the kernel and the clocks are at fault.
 
 use core::time::Duration;
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use raddle_parking_lot::ParkingMutex;
 use raddle_platform::{Clock, Parker, Platform};
-use raddle_runtime::net::{TcpListener, TcpStream};
-use raddle_runtime::{Runtime, runtime, scope, spawn};
-use raddle_vopr::{
-    ALWAYS, FaultKind, Faults, Fired, Granularity, Liveness, Report, Sim, Simulation, calm, net,
+
+use super::echo::{converse, echo};
+use super::{listen, on_runtime};
+use crate::{
+    ALWAYS, FaultKind, Faults, Fired, Granularity, Liveness, Report, Sim, Simulation, calm,
 };
-
-/// Longer than anything takes that is not cut.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Runs `main` as a fiber of a runtime of two workers.
-fn on_runtime<P: Platform, T: Send + 'static>(main: impl FnOnce() -> T + Send + 'static) -> T {
-    let runtime: Runtime<P> = runtime::Builder::new_in().workers(2).build().expect("a runtime");
-    let result = runtime.run(main).expect("it does not panic");
-    runtime.shutdown(Duration::from_secs(60)).expect("it ends");
-    result
-}
-
-fn connect<P: Platform>(address: SocketAddr) -> io::Result<TcpStream<P>> {
-    let stream = TcpStream::connect_timeout(address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    Ok(stream)
-}
-
-/// Accepts connections and serves each in a fiber of its own, until it is cancelled.
-fn listen<P: Platform>(
-    serve: impl Fn(TcpStream<P>) + Clone + Send + 'static,
-) -> (SocketAddr, raddle_runtime::JoinHandle<(), P>) {
-    let listener = TcpListener::<P>::bind((net::address(0), 0)).expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let server = spawn::<P, _, _>(move || {
-        loop {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    let serve = serve.clone();
-                    drop(spawn::<P, _, _>(move || serve(stream)));
-                }
-                Err(error) if raddle_runtime::is_cancelled_error(&error) => return,
-                Err(_) => {}
-            }
-        }
-    });
-    (address, server)
-}
-
-/// Sends back what it receives.
-fn echo<P: Platform>(mut stream: TcpStream<P>) {
-    // One whose client is gone without a word must not stay for ever.
-    let _ = stream.set_read_timeout(Some(10 * PATIENCE));
-    let mut buffer = [0; 16];
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) => {
-                if stream.write_all(&buffer[..count]).is_err() {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
-        }
-    }
-}
-
-/// One connection: what comes back is what was sent, as far as it comes.
-fn converse<P: Platform>(address: SocketAddr, salt: u8) -> io::Result<()> {
-    let stream = connect::<P>(address)?;
-    for round in 0..3_u8 {
-        // As many as there is always room for: who does not read while he writes may wait for ever.
-        let message: Vec<u8> = (0..8).map(|index| index ^ salt ^ (round << 5)).collect();
-        (&stream).write_all(&message)?;
-        let (mut answer, mut length) = ([0; 8], 0);
-        while length < answer.len() {
-            match (&stream).read(&mut answer[length..]) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-            assert_eq!(answer[..length], message[..length], "every byte in its order");
-        }
-    }
-    Ok(())
-}
 
 /// Clients that try again until they have their echo; when the faults end, all have it soon.
 fn echo_program() {
-    on_runtime::<Sim, _>(|| {
-        let (address, server) = listen::<Sim>(echo);
-        scope::<Sim, _, _>(|fibers| {
-            for salt in 0..2 {
-                fibers.spawn(move || (0..2).for_each(|_| drop(converse::<Sim>(address, salt))));
-            }
-        });
-        calm();
-        while converse::<Sim>(address, 7).is_err() {}
-        server.cancel();
-    });
+    let list = super::echo::list();
+    list[0].scenario.run();
 }
 
 fn simulation() -> Simulation {
@@ -154,7 +66,7 @@ fn without_faults_nothing_fails() {
             on_runtime::<Sim, _>(|| {
                 // Also an overloaded machine is a fault.
                 calm();
-                let (address, server) = listen::<Sim>(echo);
+                let (address, server) = listen::<Sim>(0, echo);
                 converse::<Sim>(address, 1).expect("no fault");
                 server.cancel();
             });
@@ -164,7 +76,7 @@ fn without_faults_nothing_fails() {
         let struck = FaultKind::ALL.iter().filter(|kind| !natural.contains(kind));
         assert!(struck.clone().all(|kind| report.faults.of(*kind) == 0), "{}", report.faults);
         let kinds = report.trace.decisions.iter();
-        assert!(kinds.clone().all(|decision| decision.kind() != raddle_vopr::Kind::Fault));
+        assert!(kinds.clone().all(|decision| decision.kind() != crate::Kind::Fault));
     }
 }
 
@@ -179,7 +91,7 @@ fn alone(kind: FaultKind) -> Vec<(Report, Option<io::ErrorKind>)> {
         let report = simulation().faults(faults.clone()).seed(seed).run(move || {
             let theirs = Arc::clone(&theirs);
             on_runtime::<Sim, _>(move || {
-                let (address, server) = listen::<Sim>(echo);
+                let (address, server) = listen::<Sim>(0, echo);
                 *theirs.lock() = converse::<Sim>(address, 1).err().map(|error| error.kind());
                 calm();
                 server.cancel();
