@@ -5,11 +5,11 @@
 //! it): they are joined at the end, by their text.
 
 use core::cell::RefCell;
-use core::hash::{BuildHasherDefault, Hasher};
+use core::hash::BuildHasherDefault;
 use core::panic::Location;
 use std::collections::{BTreeMap, HashMap};
 
-use raddle_coverage::{Hit, Hits, Operation as Operated, Site};
+use raddle_coverage::{AddressHasher, Hit, Hits, Operation as Operated, Site, is_production};
 
 use crate::history::Operation;
 
@@ -48,7 +48,7 @@ impl Sites {
         let noted = table.entry(key(operation, site)).or_insert_with(|| Noted {
             site,
             operation,
-            counted: production(site.file()) && !operation.name.contains(' '),
+            counted: is_production(site.file()) && !operation.name.contains(' '),
             count: 0,
             succeeded: 0,
             failed: 0,
@@ -99,13 +99,6 @@ impl Sites {
     }
 }
 
-/// Whether the file is of a crate that must not know the machine. (The platform itself does: what it
-/// does for others stands at their sites.)
-fn production(file: &str) -> bool {
-    let own = ["crates/", "apps/"].iter().any(|directory| file.starts_with(directory));
-    own && !file.starts_with("crates/platform/")
-}
-
 fn key(operation: Operation, site: &'static Location<'static>) -> Key {
     (core::ptr::from_ref(site).addr(), operation.name.as_ptr().addr())
 }
@@ -121,22 +114,5 @@ impl Noted {
             failed: self.failed,
             threads: self.threads,
         }
-    }
-}
-
-/// Mixes two addresses: the table is looked into at each operation.
-#[derive(Debug, Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
-    }
-    fn write_usize(&mut self, address: usize) {
-        // Fibonacci hashing: an odd multiplier near 2^64 divided by the golden ratio.
-        self.0 = (self.0.rotate_left(5) ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

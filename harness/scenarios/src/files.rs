@@ -9,13 +9,11 @@ use core::task::{Context, Waker};
 use std::io;
 use std::path::PathBuf;
 
-use raddle_ownership::Arc;
-use raddle_parking_lot::Semaphore;
 use raddle_platform::{Native, Platform, Rng};
 use raddle_runtime::fs::{self, File, OpenOptions};
 use raddle_runtime::internals::{block_on, crew};
 
-use crate::run_loop::{run, run_beside};
+use crate::run_loop::{busy, run, run_beside};
 use crate::{Needs, Scenario};
 
 /// A name for a file of one run. Other worlds than the machine's have no files but the run's own,
@@ -130,11 +128,7 @@ fn a_thread_writes_through_a_worker<P: Platform>() {
     let (handle, seats) = crew::<P>(1);
     let name = Name::new::<P>();
     let file = name.make::<P>();
-    let stay = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
-    let fiber = {
-        let stay = stay.clone();
-        handle.spawn(move || stay.acquire().forget())
-    };
+    let (stay, fiber) = busy(&handle);
     run_beside(seats, || {
         let (written, buffer) = block_on(&handle, file.write_at_async(vec![7; 2], 0));
         assert_eq!((written.ok(), buffer), (Some(2), vec![7; 2]));
@@ -150,11 +144,7 @@ fn a_thread_drops_what_a_worker_writes<P: Platform>() {
     let (handle, seats) = crew::<P>(1);
     let name = Name::new::<P>();
     let file = name.make::<P>();
-    let stay = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
-    let fiber = {
-        let stay = stay.clone();
-        handle.spawn(move || stay.acquire().forget())
-    };
+    let (stay, fiber) = busy(&handle);
     run_beside(seats, || {
         block_on(&handle, async {
             let mut written = pin!(file.write_at_async(vec![7; 2], 0));

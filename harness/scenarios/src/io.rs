@@ -13,7 +13,7 @@ use raddle_runtime::internals::{block_on, crew};
 use raddle_runtime::net::{Shutdown, TcpListener, TcpStream};
 use raddle_runtime::{is_cancelled_error, signal};
 
-use crate::run_loop::{run, run_beside};
+use crate::run_loop::{busy, run, run_beside};
 use crate::{Needs, Scenario};
 
 const SOON: Duration = Duration::from_nanos(10);
@@ -174,11 +174,7 @@ fn a_thread_receives_through_a_worker<P: Platform>() {
 fn a_thread_drops_what_a_worker_waits_for<P: Platform>() {
     let (handle, seats) = crew::<P>(1);
     let (near, far) = pair::<P>();
-    let stay = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
-    let fiber = {
-        let stay = stay.clone();
-        handle.spawn(move || stay.acquire().forget())
-    };
+    let (stay, fiber) = busy(&handle);
     run_beside(seats, || {
         block_on(&handle, async {
             let mut byte = [0];

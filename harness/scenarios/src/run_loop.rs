@@ -5,6 +5,7 @@ use raddle_parking_lot::Semaphore;
 use raddle_platform::Platform;
 use raddle_runtime::internals::{Seat, crew, wait_for_guests};
 use raddle_runtime::task::Builder;
+use raddle_runtime::{Handle, JoinHandle};
 
 use crate::{Needs, Scenario, scope};
 
@@ -14,6 +15,13 @@ pub(crate) fn run_beside<P: Platform>(seats: Vec<Seat<P>>, outside: impl FnOnce(
         threads.spawn(outside);
         seats.into_iter().for_each(Seat::run);
     });
+}
+
+/// A fiber that ends when it has a permit: until then the workers have something to stay for.
+pub(crate) fn busy<P: Platform>(handle: &Handle<P>) -> (Arc<Semaphore<P>, P>, JoinHandle<(), P>) {
+    let stay = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
+    let theirs = stay.clone();
+    (stay, handle.spawn(move || theirs.acquire().forget()))
 }
 
 /// The calling thread is the first worker, and one more thread for each other.

@@ -11,7 +11,7 @@ use raddle_platform::{Clock, Parker, Platform};
 use raddle_runtime::internals::{RunQueues, block_on, crew};
 use raddle_runtime::{sleep, sleep_async, timeout};
 
-use crate::run_loop::{run, run_beside};
+use crate::run_loop::{busy, run, run_beside};
 use crate::{Needs, Scenario};
 
 const SOON: Duration = Duration::from_nanos(10);
@@ -70,11 +70,7 @@ fn a_timeout_against_its_future<P: Platform>() {
 /// A thread without timers sets one with a worker that may be asleep.
 fn set_from_outside<P: Platform>() {
     let (handle, seats) = crew::<P>(1);
-    let stay = Arc::<_, P>::new_in(Semaphore::<P>::new_in(0));
-    let fiber = {
-        let stay = stay.clone();
-        handle.spawn(move || stay.acquire().forget())
-    };
+    let (stay, fiber) = busy(&handle);
     run_beside(seats, move || {
         let due = P::Clock::now() + SOON;
         block_on(&handle, sleep_async::<P>(SOON));

@@ -7,12 +7,12 @@
 
 use core::cell::RefCell;
 use core::fmt;
-use core::hash::{BuildHasherDefault, Hasher};
+use core::hash::BuildHasherDefault;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 use std::collections::HashMap;
 
-use raddle_coverage::{Hit, Hits, Operation as Operated, Site};
+use raddle_coverage::{AddressHasher, Hit, Hits, Operation as Operated, Site, is_production};
 
 use crate::history::{Effect, Name, Operation};
 use crate::world::World;
@@ -62,7 +62,7 @@ impl Sites {
             site,
             name,
             orders,
-            counted: production(site.file()),
+            counted: is_production(site.file()),
             count: 0,
             succeeded: 0,
             failed: 0,
@@ -140,13 +140,6 @@ fn is_operation(name: Name) -> bool {
     name != Name::Drop && !exchange && !in_between
 }
 
-/// Whether the file is of a crate that must not know the machine. (The platform itself does: what it
-/// does for others stands at their sites.)
-fn production(file: &str) -> bool {
-    let own = ["crates/", "apps/"].iter().any(|directory| file.starts_with(directory));
-    own && !file.starts_with("crates/platform/")
-}
-
 impl Noted {
     fn hit(&self) -> Hit {
         let orderings = self.orders.iter().flatten().map(|order| format!("{order:?}"));
@@ -157,22 +150,5 @@ impl Noted {
             failed: self.failed,
             threads: self.threads,
         }
-    }
-}
-
-/// Mixes two addresses: the table is looked into at each operation.
-#[derive(Debug, Default)]
-struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
-    }
-    fn write_usize(&mut self, address: usize) {
-        // Fibonacci hashing: an odd multiplier near 2^64 divided by the golden ratio.
-        self.0 = (self.0.rotate_left(5) ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
