@@ -4,7 +4,7 @@
 //!   RADDLE_ARTIFACTS_DIR/
 //!     net__echo/                     the test, with `__` for `/`
 //!       0x00000000000000ff/          the root seed
-//!         repro_manifest.json        what it was and how to run it again
+//!         repro_manifest.json        what it was, how to run it again, digests of the files below
 //!         trace                      the decisions, and what was observed
 //!         event_log.txt              what was observed, for a reader
 //!         failed_assertions.json     what failed
@@ -22,15 +22,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use siphasher::sip::SipHasher24;
 
+use crate::manifest::{
+    ASSERTIONS, INPUTS, LOG, Manifest, SCHEMA_VERSION, TRACE, configuration_digest, digest_of,
+};
 use crate::report::{FailureKind, Report};
 use crate::seeds::{self, Purpose};
 use crate::simulation::Simulation;
 use crate::trace::{self, Build, Header, Level, Record};
 
-/// The version of the manifest.
-const SCHEMA_VERSION: u32 = 1;
 /// What the events of a kept run may take.
 const EVENTS_BYTES: usize = 8 << 20;
 /// The last lines of `event_log.txt`.
@@ -67,41 +67,6 @@ pub struct Kept {
     pub manifest: PathBuf,
     /// The trace in it.
     pub trace: PathBuf,
-}
-
-/// `repro_manifest.json`.
-#[derive(Serialize)]
-struct Manifest<'a> {
-    schema_version: u32,
-    trace_schema: u16,
-    test_id: &'a str,
-    scenario_id: &'a str,
-    seed: u64,
-    schedule_seed: u64,
-    entropy_seed: u64,
-    fault_seed: u64,
-    fuzz_seed: u64,
-    derived_seeds: BTreeMap<&'static str, u64>,
-    config_hash: String,
-    configuration: BTreeMap<String, String>,
-    trace_fingerprint: String,
-    input_digest: Option<String>,
-    oracle_violations: Vec<String>,
-    passed: bool,
-    subsystem: &'a str,
-    invariant: &'a str,
-    trace_file: &'static str,
-    input_file: Option<&'static str>,
-    env_snapshot: Vec<(String, String)>,
-    phases_executed: Vec<&'static str>,
-    failure_reason: Option<String>,
-    step: u64,
-    decisions: u64,
-    virtual_ns: u64,
-    state: BTreeMap<&'a str, &'a str>,
-    build: Build,
-    replay_command: String,
-    rerun_command: String,
 }
 
 /// One entry of `failed_assertions.json`.
@@ -240,12 +205,12 @@ impl TestCase {
         let observed = self.observe(simulation, report, program);
         let recording = simulation.recording(&self.test, observed.as_ref().unwrap_or(report));
         trace::save(&kept.trace, &recording).map_err(io::Error::other)?;
-        fs::write(kept.directory.join("event_log.txt"), self.log(report, observed.as_ref()))?;
-        json(&kept.directory.join("failed_assertions.json"), &assertions(report))?;
+        fs::write(kept.directory.join(LOG), self.log(report, observed.as_ref()))?;
+        json(&kept.directory.join(ASSERTIONS), &assertions(report))?;
         if let Some(inputs) = &self.inputs {
-            fs::write(kept.directory.join("inputs.bin"), inputs)?;
+            fs::write(kept.directory.join(INPUTS), inputs)?;
         }
-        json(&kept.manifest, &self.manifest(&recording.header, report, &kept))?;
+        json(&kept.manifest, &self.manifest(&recording.header, report, &kept)?)?;
         Ok(kept)
     }
 
@@ -265,7 +230,7 @@ impl TestCase {
 
     fn places(&self, seed: u64) -> Kept {
         let directory = self.root().join(file_name(&self.test)).join(format!("{seed:#018x}"));
-        let (manifest, trace) = (directory.join("repro_manifest.json"), directory.join("trace"));
+        let (manifest, trace) = (directory.join("repro_manifest.json"), directory.join(TRACE));
         Kept { directory, manifest, trace }
     }
 
@@ -308,48 +273,52 @@ impl TestCase {
         text
     }
 
-    fn manifest<'a>(&'a self, header: &'a Header, report: &'a Report, kept: &Kept) -> Manifest<'a> {
+    fn manifest(&self, header: &Header, report: &Report, kept: &Kept) -> io::Result<Manifest> {
         let derived = |purpose| seeds::derive(report.seed, purpose, 0);
         let failure = report.failure();
-        let digest = |bytes: &Vec<u8>| {
-            format!("siphash-2-4:{:016x}", SipHasher24::new_with_keys(0, 0).hash(bytes))
-        };
-        Manifest {
+        let input_file = self.inputs.is_some().then_some(INPUTS);
+        let mut files = BTreeMap::new();
+        for name in [TRACE, LOG, ASSERTIONS].into_iter().chain(input_file) {
+            files.insert(name.to_owned(), digest_of(&kept.directory.join(name))?);
+        }
+        Ok(Manifest {
             schema_version: SCHEMA_VERSION,
             trace_schema: trace::VERSION,
-            test_id: &self.test,
-            scenario_id: &header.scenario,
+            test_id: self.test.clone(),
+            scenario_id: header.scenario.clone(),
             seed: report.seed,
             schedule_seed: derived(Purpose::Schedule),
             entropy_seed: derived(Purpose::Entropy),
             fault_seed: derived(Purpose::Fault),
             fuzz_seed: derived(Purpose::Workload),
-            derived_seeds: Purpose::ALL.map(|it| (it.tag(), derived(it))).into(),
-            config_hash: format!("siphash-2-4:{:016x}", header.configuration),
+            derived_seeds: Purpose::ALL.map(|it| (it.tag().to_owned(), derived(it))).into(),
+            config_hash: configuration_digest(&header.settings),
             configuration: header
                 .settings
                 .iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
-            trace_fingerprint: format!("certificate:{}", report.certificate),
-            input_digest: self.inputs.as_ref().map(digest),
+            trace_fingerprint: files[TRACE].clone(),
+            input_digest: input_file.map(|name| files[name].clone()),
+            files,
+            certificate: report.certificate.to_string(),
             oracle_violations: failure.iter().map(|it| it.kind.to_string()).collect(),
             passed: failure.is_none(),
-            subsystem: &self.subsystem,
-            invariant: &self.invariant,
-            trace_file: "trace",
-            input_file: self.inputs.is_some().then_some("inputs.bin"),
+            subsystem: self.subsystem.clone(),
+            invariant: self.invariant.clone(),
+            trace_file: TRACE.to_owned(),
+            input_file: input_file.map(str::to_owned),
             env_snapshot: environment(),
-            phases_executed: phases(report),
+            phases_executed: phases(report).into_iter().map(str::to_owned).collect(),
             failure_reason: failure.map(|it| it.message().to_owned()),
             step: failure.map_or(report.steps, |it| it.step),
             decisions: report.decisions,
             virtual_ns: u64::try_from(report.virtual_time.as_nanos()).unwrap_or(u64::MAX),
-            state: report.state.iter().map(|(name, text)| (&**name, &**text)).collect(),
+            state: report.state.iter().cloned().collect(),
             build: Build::current(),
             replay_command: format!("cargo xtask replay {}", kept.manifest.display()),
             rerun_command: self.rerun(report.seed),
-        }
+        })
     }
 
     fn summarise(&self, report: &Report, kept: Option<&Kept>) -> io::Result<()> {

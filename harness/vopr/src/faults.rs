@@ -14,6 +14,7 @@ use crate::decisions::{Decision, Kind};
 use crate::history::Name;
 use crate::report::FailureKind;
 use crate::seeds::{self, Purpose, Stream};
+use crate::trace::Contents;
 use crate::world::{Failed, State, World};
 
 macro_rules! kinds {
@@ -407,9 +408,16 @@ impl Plan {
 impl World {
     /// Counts a fault that has struck, and notes it among the operations.
     pub(crate) fn fired(&mut self, kind: FaultKind) {
-        self.plan.fired.0[kind as usize] += 1;
-        self.tell_fault(kind);
+        self.count_fault(kind);
+        if self.tap.is_some() {
+            let fields = [("kind".to_owned(), Contents::Text(kind.name().into()))];
+            self.tell_fault(&fields);
+        }
         self.remark(Name::Fault, kind as u64);
+    }
+
+    pub(crate) fn count_fault(&mut self, kind: FaultKind) {
+        self.plan.fired.0[kind as usize] += 1;
     }
 
     /// Whether a fault strikes now (0 for no), and in which of `options - 1` ways.

@@ -7,7 +7,11 @@
 use core::fmt::{self, Write};
 use core::panic::Location;
 use core::sync::atomic::Ordering;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicPtr, AtomicU64};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::faults::FaultKind;
 
 /// How many operations are kept; a power of two.
 const KEPT: u64 = 64;
@@ -168,17 +172,45 @@ struct Entry {
 pub(crate) struct History {
     entries: [Entry; KEPT as usize],
     count: AtomicU64,
+    /// What is to be said besides, by the number of the operation: of few, so a lock is cheap.
+    besides: Mutex<VecDeque<(u64, String)>>,
 }
 
 impl Default for History {
     fn default() -> Self {
-        Self { entries: core::array::from_fn(|_| Entry::default()), count: AtomicU64::new(0) }
+        Self {
+            entries: core::array::from_fn(|_| Entry::default()),
+            count: AtomicU64::new(0),
+            besides: Mutex::default(),
+        }
     }
 }
 
 impl History {
     pub(crate) fn clear(&self) {
         self.count.store(0, Ordering::Relaxed);
+        self.besides().clear();
+    }
+
+    fn besides(&self) -> MutexGuard<'_, VecDeque<(u64, String)>> {
+        self.besides.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says more of the last operation than its words can hold.
+    pub(crate) fn explain(&self, text: String) {
+        let Some(last) = self.count().checked_sub(1) else { return };
+        let mut besides = self.besides();
+        if besides.len() == KEPT as usize {
+            besides.pop_front();
+        }
+        besides.push_back((last, text));
+    }
+
+    fn line(&self, index: u64, text: &mut String) {
+        let besides = self.besides();
+        let more = besides.iter().find(|(known, _)| *known == index);
+        let more = more.map_or("", |(_, text)| text);
+        self.entries[(index % KEPT) as usize].render(text, more);
     }
 
     /// How many operations there were.
@@ -211,7 +243,7 @@ impl History {
         let first = count.saturating_sub(KEPT.min(lines as u64));
         let line = |index: u64| {
             let mut text = String::new();
-            self.entries[(index % KEPT) as usize].render(&mut text);
+            self.line(index, &mut text);
             text.trim_end().to_owned()
         };
         (first..count).map(line).collect()
@@ -226,14 +258,14 @@ impl History {
             let _ = writeln!(text, "  … {first} earlier operations");
         }
         for index in first..count {
-            self.entries[(index % KEPT) as usize].render(&mut text);
+            self.line(index, &mut text);
         }
         text
     }
 }
 
 impl Entry {
-    fn render(&self, text: &mut String) {
+    fn render(&self, text: &mut String, more: &str) {
         let what = self.what.load(Ordering::Relaxed);
         let (first, second) =
             (self.first.load(Ordering::Relaxed), self.second.load(Ordering::Relaxed));
@@ -251,7 +283,9 @@ impl Entry {
         let orders = ["", "(Relaxed)", "(Acquire)", "(Release)", "(AcqRel)", "(SeqCst)"];
         let order = orders.get((what >> 12 & 0xf) as usize).copied().unwrap_or("");
         let (a, b) = (Number(first), Number(second));
+        let fault = (what & 0xff == Name::Fault as u64).then(|| FaultKind::ALL.get(first as usize));
         let effect = match what >> 16 & 0xf {
+            1 if let Some(Some(kind)) = fault => format!("= {kind} {more}").trim_end().to_owned(),
             1 => format!("= {a}"),
             2 => format!("{a} -> {b}"),
             3 => format!("expected {a}, found {b}"),

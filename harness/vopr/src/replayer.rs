@@ -18,7 +18,8 @@ pub enum Stop {
     Decision(u64),
     /// At the first operation at or after this virtual time.
     Time(Duration),
-    /// When so many events were observed: operations, and what the program told.
+    /// When so many events were observed: operations, and what the program told. Those of one
+    /// operation come together.
     Event(u64),
     /// When the program has told something of this task.
     Task(u64),

@@ -30,11 +30,12 @@ pub enum Purpose {
 
 impl Purpose {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Schedule,
         Self::Memory,
         Self::Fault,
         Self::Network,
+        Self::Disk,
         Self::Time,
         Self::Entropy,
         Self::Workload,

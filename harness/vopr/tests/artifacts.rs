@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use raddle_platform::{Atomic, Ordering, Platform, Rng};
-use raddle_scenarios::{Expect, scope};
+use raddle_scenarios::{Expect, Scenario, scope};
 use raddle_vopr::seeds::{DEFAULT_ROOT, Purpose, derive};
-use raddle_vopr::{OFFERS, Sim, Simulation, TestCase, inspect, scenarios, trace, wakes_spuriously};
+use raddle_vopr::{
+    Kept, OFFERS, Sim, Simulation, TestCase, inspect, scenarios, trace, wakes_spuriously,
+};
 use serde_json::Value;
 
 const REPLAY: &str = env!("CARGO_BIN_EXE_raddle-replay");
@@ -23,6 +25,12 @@ fn folder(name: &str) -> PathBuf {
 fn json(path: &Path) -> Value {
     let text = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     serde_json::from_slice(&text).expect("JSON")
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    let digits = sha2::Sha256::digest(bytes).into_iter().map(|byte| format!("{byte:02x}"));
+    format!("sha256:{}", digits.collect::<String>())
 }
 
 /// A program that always fails, after two threads did something.
@@ -76,8 +84,25 @@ fn a_failure_leaves_all_that_the_schema_asks_for() {
         (&manifest["subsystem"], &manifest["invariant"]),
         (&"tests".into(), &"on purpose".into())
     );
-    let fingerprint = format!("certificate:{}", report.certificate);
-    assert_eq!(manifest["trace_fingerprint"], fingerprint);
+    assert_eq!(manifest["certificate"], report.certificate.to_string());
+    // Anybody can check the digests.
+    let digest = |name: &str| sha256(&fs::read(kept.directory.join(name)).expect("kept"));
+    assert_eq!(manifest["trace_fingerprint"], digest("trace"));
+    assert_eq!(manifest["input_digest"], sha256(b"input"));
+    let files = manifest["files"].as_object().expect("by name");
+    let names = ["event_log.txt", "failed_assertions.json", "inputs.bin", "trace"];
+    assert_eq!(files.keys().collect::<Vec<_>>(), names);
+    assert!(files.iter().all(|(name, said)| *said == digest(name)), "{files:?}");
+    let settings = manifest["configuration"].as_object().expect("by name").iter();
+    let lines = settings.map(|(name, value)| format!("{name}={}\n", value.as_str().expect("text")));
+    assert_eq!(manifest["config_hash"], sha256(lines.collect::<String>().as_bytes()));
+    let purposes = manifest["derived_seeds"].as_object().expect("by purpose");
+    for purpose in Purpose::ALL {
+        assert_eq!(purposes[purpose.tag()], derive(0xff, purpose, 0));
+    }
+    for purpose in ["disk", "network"] {
+        assert!(purposes.contains_key(purpose), "{purpose}: {purposes:?}");
+    }
     assert_eq!(fs::read(kept.directory.join("inputs.bin")).expect("kept"), b"input");
     // The trace is the execution, with what was observed of it.
     let recording = trace::load(&kept.trace).expect("a trace");
@@ -109,19 +134,94 @@ fn a_run_that_passes_leaves_a_summary() {
     assert_eq!(json(&root.join("tests__good_summary.json"))["passed"], true);
 }
 
-#[test]
-fn a_manifest_is_replayed_by_the_command_that_it_names() {
-    let root = folder("replay");
+/// A broken twin.
+fn twin() -> Scenario {
     let mut twins = scenarios().into_iter().filter(|scenario| {
         scenario.expect != Expect::Holds && scenario.needs.unmet(&OFFERS).is_empty()
     });
-    let scenario = twins.next().expect("there are broken twins");
-    let simulation = Simulation::new().spurious_wakes(wakes_spuriously(&scenario));
+    twins.next().expect("there are broken twins")
+}
+
+/// What a failure of it leaves.
+fn keep(scenario: &Scenario, root: &Path) -> Kept {
+    let simulation = Simulation::new().spurious_wakes(wakes_spuriously(scenario));
     let mut reports = (0..500).map(|seed| simulation.clone().seed(seed).run(|| scenario.run()));
     let report = reports.find(|report| report.failure().is_some()).expect("found");
-    let case = TestCase::new(scenario.name).under(&root);
+    let case = TestCase::new(scenario.name).inputs(*b"input").under(root);
     let kept = case.conclude(&simulation, &report, &|| scenario.run());
-    let kept = kept.expect("written").expect("it failed");
+    kept.expect("written").expect("it failed")
+}
+
+/// Nothing runs before all that the manifest says of the files beside it was verified, and what is
+/// wrong is said of the file that is.
+#[test]
+fn a_manifest_vouches_for_each_file_beside_it() {
+    let kept = keep(&twin(), &folder("vouches"));
+    let replay = || {
+        let output = Command::new(REPLAY).arg(&kept.manifest).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said, output.stdout)
+    };
+    let refused = |parts: &[&str], others: &[&str]| {
+        let (code, said, stdout) = replay();
+        assert_eq!((code, stdout.as_slice()), (Some(2), &b""[..]), "{said}");
+        assert!(parts.iter().all(|part| said.contains(part)), "{parts:?}: {said}");
+        assert!(others.iter().all(|other| !said.contains(other)), "{others:?}: {said}");
+    };
+    assert_eq!(replay().0, Some(0));
+    let names = ["event_log.txt", "failed_assertions.json", "inputs.bin", "trace"];
+    let path = |name: &str| format!("/{name}: ");
+    for name in names {
+        let file = kept.directory.join(name);
+        let bytes = fs::read(&file).expect("kept");
+        let others = names.map(path);
+        let others: Vec<_> =
+            others.iter().map(String::as_str).filter(|it| *it != path(name)).collect();
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        fs::write(&file, changed).expect("room");
+        refused(&[&path(name), &sha256(&bytes), "another copy"], &others);
+        fs::remove_file(&file).expect("it was there");
+        refused(&[&path(name), "No such file"], &others);
+        fs::write(&file, bytes).expect("room");
+    }
+    assert_eq!(replay().0, Some(0), "as it was");
+    // What the manifest says itself is compared with the files, too.
+    let manifest = json(&kept.manifest);
+    let nobody = sha256(b"another");
+    let old = "siphash-2-4:0000000000000000";
+    for (field, value, part) in [
+        ("trace_fingerprint", Value::from(nobody.as_str()), "/trace: its digest"),
+        ("trace_fingerprint", old.into(), "/trace: its digest"),
+        ("input_digest", nobody.as_str().into(), "/inputs.bin: its digest"),
+        ("input_digest", Value::Null, "/inputs.bin: the manifest has only one"),
+        ("config_hash", nobody.as_str().into(), "config_hash: the manifest has sha256:"),
+        ("seed", 12_345.into(), "seed: the manifest has 0x3039"),
+        ("scenario_id", "nobody/knows".into(), "scenario_id: the manifest has nobody/knows"),
+        ("schema_version", 2.into(), "version 2 of the schema"),
+        ("trace_schema", 77.into(), "version 77 of the format"),
+        ("trace_file", "else".into(), "/else: No such file"),
+        ("trace_file", Value::Null, "no manifest that can be read here"),
+    ] {
+        let mut changed = manifest.clone();
+        changed[field] = value;
+        fs::write(&kept.manifest, changed.to_string()).expect("room");
+        refused(&[part], &[]);
+    }
+    fs::write(&kept.manifest, "[]").expect("room");
+    refused(&["repro_manifest.json: this is no manifest"], &[]);
+    fs::remove_file(&kept.manifest).expect("it was there");
+    refused(&["repro_manifest.json: No such file"], &[]);
+    // The trace can always be named itself.
+    let output = Command::new(REPLAY).arg(&kept.trace).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_manifest_is_replayed_by_the_command_that_it_names() {
+    let root = folder("replay");
+    let scenario = twin();
+    let kept = keep(&scenario, &root);
     let output = Command::new(REPLAY).arg(&kept.manifest).output().expect("it runs");
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("the recorded end"), "{text}");

@@ -218,7 +218,12 @@ fn a_replay_stops_where_it_is_told() {
     assert_eq!(stopped(Stop::Step(17)).position().steps, 17);
     assert_eq!(stopped(Stop::Decision(9)).position().decisions, 9);
     assert!(stopped(Stop::Time(MS)).position().now >= MS);
-    assert_eq!(stopped(Stop::Event(30)).events(), 30);
+    for number in 25..35 {
+        let mut replayer = stopped(Stop::Event(number));
+        assert!(replayer.events() >= number);
+        replayer.back();
+        assert!(replayer.events() < number, "it stops as soon as it can");
+    }
     assert_eq!(stopped(Stop::Thread(2)).last().expect("there").thread, 2);
     let seventh =
         |event: &trace::Event| event.kind() == "Checkpoint" && event.field("value") == Some(7);

@@ -15,6 +15,19 @@ use raddle_vopr::{Sim, Simulation};
 #[path = "../fuzz/read.rs"]
 mod fuzz;
 
+/// Inputs that a fuzzer has found, each of which was a bug.
+#[test]
+fn what_a_fuzzer_found_is_read_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/regressions");
+    let inputs = std::fs::read_dir(folder).expect("it is there");
+    let inputs = inputs.map(|input| input.expect("readable").path());
+    for input in inputs.filter(|path| path.extension().is_none_or(|it| it != "md")) {
+        let bytes = std::fs::read(&input).expect("readable");
+        let ((), most) = most(|| fuzz::read(&bytes));
+        assert!(most <= bytes.len() * MULTIPLE + REST, "{most} bytes for {}", input.display());
+    }
+}
+
 /// Counts what is allocated, and the most of it at one time.
 struct Counting;
 

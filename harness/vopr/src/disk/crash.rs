@@ -1,6 +1,7 @@
 //! What a loss of power leaves, and what a sync does that is at fault.
 
-use super::file::{Change, Fate};
+use super::file::{Change, Fate, File};
+use super::struck::Struck;
 use super::volume::{Open, Volume, errno};
 use crate::decisions::{Kind, MAX_OPTIONS};
 use crate::faults::FaultKind;
@@ -28,30 +29,41 @@ impl World {
             _ => Mood::Chooses,
         };
         let mut volume = core::mem::take(&mut self.disks.volumes[node]);
-        let result = self.crash_volume(&mut volume, mood);
+        let result = self.crash_volume(node, &mut volume, mood);
         self.disks.volumes[node] = volume;
         result
     }
 
-    fn crash_volume(&mut self, volume: &mut Volume, mood: Mood) -> Result<(), Failed> {
-        for file in volume.files.values_mut() {
+    fn crash_volume(&mut self, node: usize, volume: &mut Volume, mood: Mood) -> Result<(), Failed> {
+        let names = &volume.names;
+        for (number, file) in &mut volume.files {
             let mut fates = Vec::with_capacity(file.changes().len());
             for change in file.changes() {
-                fates.push(self.fate(change, file.extends(change), mood)?);
+                let fate = self.fate(change, file.extends(change), mood)?;
+                let kind = match fate {
+                    Fate::Kept => None,
+                    Fate::Lost => Some(FaultKind::LostWrite),
+                    Fate::LengthOnly | Fate::Torn { .. } => Some(FaultKind::TornWrite),
+                };
+                if let Some(kind) = kind {
+                    let place = Struck::file(node, names, *number);
+                    self.fired_at(kind, &place.changes(core::slice::from_ref(change)));
+                }
+                fates.push(fate);
             }
             file.settle(&fates);
             file.forget_memory();
             file.opens = 0;
         }
-        let mut kept = Vec::with_capacity(volume.names.pending());
-        for _ in 0..volume.names.pending() {
+        let mut kept = Vec::new();
+        for name in volume.names.pending() {
             let keeps = match mood {
                 Mood::LosesAll => false,
                 Mood::KeepsAll => true,
                 Mood::Chooses => self.choose(Kind::Disk, 2)? == 1,
             };
             if !keeps {
-                self.fired(FaultKind::LostWrite);
+                self.fired_at(FaultKind::LostWrite, &Struck::at(node, name));
             }
             kept.push(keeps);
         }
@@ -62,7 +74,7 @@ impl World {
 
     /// What becomes of a write that was not synced.
     fn fate(&mut self, change: &Change, extends: bool, mood: Mood) -> Result<Fate, Failed> {
-        let fate = match mood {
+        Ok(match mood {
             Mood::LosesAll => Fate::Lost,
             Mood::KeepsAll => Fate::Kept,
             Mood::Chooses => match self.choose(Kind::Disk, 6)? {
@@ -71,13 +83,7 @@ impl World {
                 2 if extends => Fate::LengthOnly,
                 _ => self.tear(change, extends)?,
             },
-        };
-        match fate {
-            Fate::Kept => {}
-            Fate::Lost => self.fired(FaultKind::LostWrite),
-            Fate::LengthOnly | Fate::Torn { .. } => self.fired(FaultKind::TornWrite),
-        }
-        Ok(fate)
+        })
     }
 
     fn tear(&mut self, change: &Change, extends: bool) -> Result<Fate, Failed> {
@@ -97,23 +103,28 @@ impl World {
 
     /// Makes what was written to a file last, or the names in a directory.
     pub(super) fn sync(&mut self, node: usize, open: &Open) -> Result<()> {
-        let volume = &mut self.disks.volumes[node];
+        let place = |world: &mut Self| Struck::open(node, &world.disks.volumes[node], open);
         let number = match open {
             Open::Directory(path) => {
-                let path = path.clone();
-                if self.strikes(FaultKind::SyncFails, 2)? > 0 {
+                if self.strikes_at(FaultKind::SyncFails, 2, place)? > 0 {
                     return errno(libc::EIO);
                 }
-                self.disks.volumes[node].names.sync(&path);
+                self.disks.volumes[node].names.sync(path);
                 return Ok(());
             }
             Open::File { file, .. } => *file,
         };
-        let Some(file) = volume.files.get(&number) else { return errno(libc::EIO) };
+        let Some(file) = self.disks.volumes[node].files.get(&number) else {
+            return errno(libc::EIO);
+        };
         if file.is_clean() {
             return Ok(());
         }
-        match self.strikes(FaultKind::SyncFails, 3)? {
+        let place = |world: &mut Self| {
+            let changes = world.disks.volumes[node].files.get(&number).map(File::changes);
+            Struck::open(node, &world.disks.volumes[node], open).changes(changes.unwrap_or(&[]))
+        };
+        match self.strikes_at(FaultKind::SyncFails, 3, place)? {
             0 => self.sync_well(node, number)?,
             how => {
                 self.fail_to_sync(node, number, how == 2)?;
@@ -147,8 +158,8 @@ impl World {
 
     /// A sync succeeds, or says so: a sector may be missing all the same, or be in another place.
     fn sync_well(&mut self, node: usize, number: u64) -> Result<(), Failed> {
-        let lost = self.strikes(FaultKind::LostSyncedWrite, 2)? > 0;
-        let misdirected = !lost && self.strikes(FaultKind::MisdirectedWrite, 2)? > 0;
+        let lost = self.draw_fault(FaultKind::LostSyncedWrite, 2)? > 0;
+        let misdirected = !lost && self.draw_fault(FaultKind::MisdirectedWrite, 2)? > 0;
         let volume = &mut self.disks.volumes[node];
         let Some(file) = volume.files.get_mut(&number) else { return Ok(()) };
         if !lost && !misdirected {
@@ -173,6 +184,7 @@ impl World {
         old.resize(written.len(), 0);
         file.overwrite(sector, &old);
         let all = volume.sectors();
+        let mut place = Struck::file(node, &volume.names, number).sector(sector);
         if misdirected && all > 1 {
             let other = self.one_of(all)?;
             let volume = &mut self.disks.volumes[node];
@@ -180,8 +192,11 @@ impl World {
                 && let Some(file) = volume.files.get_mut(&victim)
             {
                 file.overwrite(other, &written);
+                place = place.into_sector(&volume.names, victim, other);
             }
         }
+        let kind = if lost { FaultKind::LostSyncedWrite } else { FaultKind::MisdirectedWrite };
+        self.fired_at(kind, &place);
         Ok(())
     }
 

@@ -47,6 +47,14 @@ impl Change {
         }
     }
 
+    /// The bytes that it writes.
+    pub(super) fn span(&self) -> Option<core::ops::Range<usize>> {
+        match self {
+            Self::Write { offset, bytes } => Some(*offset..offset + bytes.len()),
+            Self::SetLength(_) => None,
+        }
+    }
+
     fn apply(&self, image: &mut Vec<u8>) {
         match self {
             Self::Write { offset, bytes } => {

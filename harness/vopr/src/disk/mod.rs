@@ -25,6 +25,7 @@ mod crash;
 mod file;
 mod names;
 mod operations;
+mod struck;
 mod volume;
 
 pub(crate) use operations::{Disks, Owner};

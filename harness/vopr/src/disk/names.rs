@@ -163,9 +163,12 @@ impl Names {
         });
     }
 
-    /// How many changes wait for a sync.
-    pub(super) fn pending(&self) -> usize {
-        self.changes.len()
+    /// The changes that wait for a sync, by the name that each is about.
+    pub(super) fn pending(&self) -> impl Iterator<Item = &Path> {
+        self.changes.iter().map(|change| match change {
+            Change::Link { name, .. } | Change::Unlink { name, .. } => name,
+            Change::Rename { to, .. } => to,
+        })
     }
 
     /// Power is lost: of what waits for a sync so much is kept.

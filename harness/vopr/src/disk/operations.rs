@@ -7,6 +7,7 @@ use raddle_platform::driver::{Completion, Handle, Op, Token};
 
 use super::file::Change;
 use super::names::{Path, normal};
+use super::struck::Struck;
 use super::volume::{Open, Volume, errno, sectors};
 use crate::agenda::Event;
 use crate::decisions::Kind;
@@ -75,7 +76,7 @@ impl Disks {
 }
 
 /// The handle that an operation is on, unless it is on a name.
-fn handle(op: &Op) -> Option<Handle> {
+pub(super) fn handle(op: &Op) -> Option<Handle> {
     match *op {
         Op::ReadAt { handle, .. }
         | Op::WriteAt { handle, .. }
@@ -99,11 +100,14 @@ impl World {
             _ => &LATENCIES,
         };
         let mut latency = latencies[self.choose(Kind::Disk, latencies.len())?];
-        if let hang @ 1.. = self.strikes(FaultKind::DiskHang, 8)? {
+        let node = self.node();
+        // SAFETY: the submitter keeps the memory valid until the completion.
+        let place = |world: &mut Self| unsafe { world.place_of(node, &op) };
+        if let hang @ 1.. = self.strikes_at(FaultKind::DiskHang, 8, place)? {
             latency += HANG << hang;
         }
         self.disks.begun += 1;
-        let (number, node) = (self.disks.begun, self.node());
+        let number = self.disks.begun;
         self.disks.flights.insert(number, Flight { op, node, owner, token });
         self.count_on_file(&op, 1);
         self.agenda.add(self.now + latency, Event::Disk(number));
@@ -149,7 +153,12 @@ impl World {
     /// An operation is to end early. It does if it has not begun; if it has, it ends in its time.
     pub(crate) fn cancel_on_disk(&mut self, owner: Owner, token: Token) -> Result<bool, Failed> {
         let Some(number) = self.disks.number(owner, token) else { return Ok(false) };
-        if self.strikes(FaultKind::Cancelled, 2)? > 0
+        let place = |world: &mut Self| match world.disks.flights.get(&number) {
+            // SAFETY: the submitter keeps the memory valid until the completion.
+            Some(&Flight { ref op, node, .. }) => unsafe { world.place_of(node, &op.clone()) },
+            None => Struck::default(),
+        };
+        if self.strikes_at(FaultKind::Cancelled, 2, place)? > 0
             && let Some(flight) = self.disks.flights.remove(&number)
         {
             self.count_on_file(&flight.op, -1);
@@ -192,10 +201,12 @@ impl World {
     /// # Safety
     /// The memory that `op` names is valid, and nobody else uses it.
     unsafe fn operate_on_disk(&mut self, node: usize, op: &Op) -> Result<usize> {
-        if self.strikes(FaultKind::Interrupted, 2)? > 0 {
+        // SAFETY: by the caller's promise.
+        let place = |world: &mut Self| unsafe { world.place_of(node, op) };
+        if self.strikes_at(FaultKind::Interrupted, 2, place)? > 0 {
             return errno(libc::EINTR);
         }
-        if !matches!(op, Op::Sync { .. }) && self.strikes(FaultKind::DiskError, 2)? > 0 {
+        if !matches!(op, Op::Sync { .. }) && self.strikes_at(FaultKind::DiskError, 2, place)? > 0 {
             return errno(libc::EIO);
         }
         // SAFETY: by the caller's promise.
@@ -203,7 +214,7 @@ impl World {
         match *op {
             Op::Open { path: name, options } => {
                 let makes = options.create || options.create_new;
-                if makes && self.strikes(FaultKind::DiskFull, 2)? > 0 {
+                if makes && self.strikes_at(FaultKind::DiskFull, 2, place)? > 0 {
                     return errno(libc::ENOSPC);
                 }
                 let open = self.disks.volumes[node].open(path(name)?, &options)?;
@@ -253,11 +264,11 @@ impl World {
 
     fn read(&mut self, node: usize, open: &Open, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let count = self.disks.volumes[node].readable(open, offset, buffer.len())?;
-        let count = self.shorten(FaultKind::ShortFileRead, count)?;
+        let start = offset as usize;
+        let count = self.shorten_at(FaultKind::ShortFileRead, node, open, (start, count))?;
         if count == 0 {
             return Ok(0);
         }
-        let start = offset as usize;
         self.corrupt(node, open, start, count)?;
         let file = self.disks.volumes[node].file(open, false)?;
         if file.is_bad(sectors(start, count)) {
@@ -272,14 +283,16 @@ impl World {
         if self.draw_fault(FaultKind::BitRot, 2)? > 0 {
             let (at, bit) = (start + self.one_of(count)?, self.choose(Kind::Disk, 8)?);
             if self.disks.volumes[node].file(open, false)?.rot(at, 1 << bit) {
-                self.fired(FaultKind::BitRot);
+                let place = Struck::open(node, &self.disks.volumes[node], open).bytes(at, 1);
+                self.fired_at(FaultKind::BitRot, &place);
             }
         }
         if self.draw_fault(FaultKind::LatentSector, 2)? > 0 {
             let all = sectors(start, count);
             let sector = all.start + self.one_of(all.len())?;
             if self.disks.volumes[node].file(open, false)?.spoil(sector) {
-                self.fired(FaultKind::LatentSector);
+                let place = Struck::open(node, &self.disks.volumes[node], open).sector(sector);
+                self.fired_at(FaultKind::LatentSector, &place);
             }
         }
         Ok(())
@@ -287,15 +300,35 @@ impl World {
 
     fn write(&mut self, node: usize, open: &Open, bytes: &[u8], offset: u64) -> Result<usize> {
         let (offset, count) = self.disks.volumes[node].writable(open, offset, bytes.len())?;
-        if count > 0 && self.strikes(FaultKind::DiskFull, 2)? > 0 {
+        let place = |world: &mut Self| {
+            Struck::open(node, &world.disks.volumes[node], open).bytes(offset, bytes.len())
+        };
+        if count > 0 && self.strikes_at(FaultKind::DiskFull, 2, place)? > 0 {
             return errno(libc::ENOSPC);
         }
-        let count = self.shorten(FaultKind::ShortFileWrite, count)?;
+        let count = self.shorten_at(FaultKind::ShortFileWrite, node, open, (offset, count))?;
         if count > 0 {
             let bytes = bytes[..count].to_vec();
             self.disks.volumes[node].file(open, true)?.change(Change::Write { offset, bytes });
         }
         Ok(count)
+    }
+
+    /// Perhaps fewer bytes, but one at least. What the fault strikes is those that are left out.
+    fn shorten_at(
+        &mut self,
+        kind: FaultKind,
+        node: usize,
+        open: &Open,
+        (offset, count): (usize, usize),
+    ) -> Result<usize> {
+        if count <= 1 || !self.plan.is_on(kind) || self.draw_fault(kind, 2)? == 0 {
+            return Ok(count);
+        }
+        let fewer = self.fewer(count)?;
+        let place = Struck::open(node, &self.disks.volumes[node], open);
+        self.fired_at(kind, &place.bytes(offset + fewer, count - fewer));
+        Ok(fewer)
     }
 
     /// A handle of a file is given back.
@@ -320,7 +353,7 @@ impl World {
 ///
 /// # Safety
 /// It is valid, and ends with a zero byte.
-unsafe fn read_path(path: *const core::ffi::c_char) -> Result<Path> {
+pub(super) unsafe fn read_path(path: *const core::ffi::c_char) -> Result<Path> {
     // SAFETY: by the caller's promise.
     let path = unsafe { CStr::from_ptr(path) }.to_bytes();
     if path.is_empty() { errno(libc::ENOENT) } else { Ok(normal(path)) }

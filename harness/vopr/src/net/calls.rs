@@ -228,6 +228,11 @@ impl World {
         if count <= 1 || self.strikes(kind, 2)? == 0 {
             return Ok(count);
         }
+        self.fewer(count)
+    }
+
+    /// Fewer than so many, which are two at least; and one at least.
+    pub(crate) fn fewer(&mut self, count: usize) -> Result<usize> {
         let most = (count - 1).min(crate::decisions::MAX_OPTIONS);
         Ok(1 + self.choose(Kind::Network, most)?)
     }

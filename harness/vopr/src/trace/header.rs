@@ -12,7 +12,7 @@ use crate::simulation::Simulation;
 use crate::strategy::Strategy;
 
 /// Which program recorded a trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Build {
     /// The version of the package.
     pub version: String,

@@ -5,11 +5,13 @@
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::io::{self, Write};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::event::{Event, What};
+use super::event::{Contents, Event, What};
 use super::header::Header;
+use super::observed::Observed;
 
 /// Groups of tracks.
 const THREADS: u32 = 1;
@@ -88,10 +90,7 @@ pub fn export<W: Write>(
         }
         array.add(&json!({
             "ph": "i", "s": "t", "name": event.what.to_string(), "cat": category(&event),
-            "pid": THREADS, "tid": thread, "ts": step,
-            "args": {
-                "site": &*event.site, "decision": event.decision, "virtual_ns": event.time_ns,
-            },
+            "pid": THREADS, "tid": thread, "ts": step, "args": args(&event),
         }))?;
         let What::Told { kind, .. } = &event.what else { continue };
         let Some(task) = event.field("task") else { continue };
@@ -127,8 +126,29 @@ pub fn export<W: Write>(
     Ok(array.to)
 }
 
+/// Where and when; and what the program told, by name.
+fn args(event: &Event) -> Value {
+    let mut args = json!({
+        "site": &*event.site, "decision": event.decision, "virtual_ns": event.time_ns,
+    });
+    if let What::Told { fields, .. } = &event.what {
+        args["fields"] = contents(fields);
+    }
+    args
+}
+
+/// Fields as an object.
+fn contents(fields: &[(Rc<str>, Contents)]) -> Value {
+    let value = |contents: &Contents| match contents {
+        Contents::Number(number) => json!(number),
+        Contents::Text(text) => json!(&**text),
+    };
+    fields.iter().map(|(name, contents)| (name.to_string(), value(contents))).collect()
+}
+
 fn category(event: &Event) -> &'static str {
     match event.what {
+        What::Told { ref kind, .. } if **kind == *Observed::FAULT => "fault",
         What::Operation { .. } => "operation",
         What::Told { .. } => "program",
         What::Unknown { .. } => "unknown",

@@ -75,11 +75,12 @@ impl Settings {
 
     /// The configuration hash.
     pub fn hash(&self) -> u64 {
-        let mut text = String::new();
-        for (name, value) in &self.0 {
-            text += &format!("{name}={value}\n");
-        }
-        SipHasher24::new_with_keys(0x7365_7474, 0x696e_6773).hash(text.as_bytes())
+        SipHasher24::new_with_keys(0x7365_7474, 0x696e_6773).hash(self.text().as_bytes())
+    }
+
+    /// All of them by name, each on a line of its own, as `name=value`: what is hashed.
+    pub(crate) fn text(&self) -> String {
+        self.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
     }
 
     /// What differs: the setting, its value here, and there.

@@ -10,7 +10,6 @@ use super::observed::Observed;
 use super::record::{Full, Level, Record, Recorder, Stamp, level_of, text_of};
 use crate::control::render_all;
 use crate::decisions::{Certificate, Decision, Kind};
-use crate::faults::FaultKind;
 use crate::history::{Effect, Operation};
 use crate::report::FailureKind;
 use crate::seeds::{self, Purpose};
@@ -211,13 +210,9 @@ impl World {
     }
 
     /// A fault has struck.
-    pub(crate) fn tell_fault(&mut self, kind: FaultKind) {
-        if self.tap.is_none() {
-            return;
-        }
+    pub(crate) fn tell_fault(&mut self, fields: &[(String, Contents)]) {
         let site = self.threads.get(self.current as usize).map(|thread| thread.doing.1);
-        let fields = [("kind".to_owned(), Contents::Text(kind.name().into()))];
-        self.told(site.unwrap_or_else(|| Location::caller()), Observed::FAULT, &fields);
+        self.told(site.unwrap_or_else(|| Location::caller()), Observed::FAULT, fields);
     }
 
     /// The seeds of the streams that decide and that the program draws from.

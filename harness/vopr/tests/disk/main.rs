@@ -2,6 +2,7 @@
 
 mod faults;
 mod log;
+mod places;
 mod support;
 
 use core::time::Duration;

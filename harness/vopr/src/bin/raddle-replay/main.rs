@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use raddle_scenarios::Scenario;
-use raddle_vopr::programs;
 use raddle_vopr::trace::{self, Error, Filter, Level, Overflow, Record, Recording};
+use raddle_vopr::{Manifest, programs};
 
 use crate::breaks::Break;
 use crate::session::{Session, Verdict};
@@ -24,7 +24,7 @@ use crate::session::{Session, Verdict};
 #[derive(Debug, Parser)]
 #[command(name = "raddle-replay", version, after_help = EXIT_CODES)]
 struct Args {
-    /// The trace file, or the repro manifest beside it.
+    /// The trace file; or the repro manifest beside it, whose digests are verified first.
     file: PathBuf,
     /// Stop before this decision.
     #[arg(long, value_name = "N", conflicts_with = "step")]
@@ -123,8 +123,7 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<Verdict, String> {
-    let file = trace_of(&args.file)?;
-    let recording = trace::load(&file).map_err(|error| named(&file, &error))?;
+    let (file, recording) = open(&args.file)?;
     let scenario = find(args, &recording).map_err(|error| named(&file, &error))?;
     let session = Session::new(recording, scenario)?;
     if let Some(out) = &args.record {
@@ -158,19 +157,18 @@ fn named(path: &Path, error: &Error) -> String {
     }
 }
 
-/// The trace file that a manifest names, or the file itself.
-fn trace_of(path: &Path) -> Result<PathBuf, String> {
+/// The trace of a file; of a manifest, after all that it says of the files beside it was verified.
+fn open(path: &Path) -> Result<(PathBuf, Recording), String> {
+    let load = |file: &Path| trace::load(file).map_err(|error| named(file, &error));
     if path.extension().is_none_or(|extension| extension != "json") {
-        return Ok(path.to_owned());
+        return Ok((path.to_owned(), load(path)?));
     }
-    let wrong = |why: &dyn core::fmt::Display| format!("{}: {why}", path.display());
-    let bytes = std::fs::read(path).map_err(|error| wrong(&error))?;
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
-    match manifest["trace_file"].as_str() {
-        Some(file) => Ok(path.parent().unwrap_or(Path::new("")).join(file)),
-        None => Err(wrong(&"the manifest has no \"trace_file\": its run kept no trace")),
-    }
+    let manifest = Manifest::load(path).map_err(|error| error.to_string())?;
+    let file = manifest.trace(path);
+    let recording = load(&file)?;
+    let verified = manifest.verify(&recording.header);
+    verified.map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok((file, recording))
 }
 
 /// The scenario of a trace, after everything else in its header has been verified.
