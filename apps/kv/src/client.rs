@@ -158,15 +158,23 @@ impl<P: Platform> Client<P> {
     /// Cuts the client off; the first reason counts. Its connection learns of it at once and frees
     /// what it holds soon after. Returns whether this call did it.
     pub fn cut(&self, reason: Cut) -> bool {
-        let first = self
-            .fate
-            .compare_exchange(0, reason as u32 + 1, Ordering::Relaxed, Ordering::Relaxed)
-            .is_ok();
+        let first = self.decide(reason);
         if first {
-            (self.interrupt)();
-            self.waker.wake_by_ref();
+            self.tell();
         }
         first
+    }
+
+    /// Decides that it is cut off. Returns whether this call did it.
+    fn decide(&self, reason: Cut) -> bool {
+        let (none, reason) = (0, reason as u32 + 1);
+        self.fate.compare_exchange(none, reason, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Tells the connection that it is cut off.
+    fn tell(&self) {
+        (self.interrupt)();
+        self.waker.wake_by_ref();
     }
 
     /// Why the client is cut off, if it is.
@@ -208,10 +216,14 @@ impl<P: Platform> Client<P> {
             None
         };
         if let Some(reason) = reason {
+            // Before the connection can find the outbox empty.
+            let first = self.decide(reason);
             let bytes = core::mem::take(bytes);
             drop(outbox);
             ledger.release(self, bytes.capacity());
-            self.cut(reason);
+            if first {
+                self.tell();
+            }
             return;
         }
         bytes.push(if *protocol == Protocol::Resp3 { b'>' } else { b'*' });

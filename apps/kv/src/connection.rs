@@ -195,12 +195,16 @@ impl<'s, P: Platform> Connection<'s, P> {
         Ok(())
     }
 
-    /// Moves messages from the outbox behind the replies.
+    /// Moves messages from the outbox behind the replies. Ends the connection of a client that is cut
+    /// off: messages of its may be gone, and what follows would hide it.
     fn collect(&mut self) -> Result<(), End> {
         while let Err(shortage) = self.session.collect(&mut self.out, 0) {
             self.make_room(shortage.bytes)?;
         }
-        Ok(())
+        match self.session.client.fate() {
+            Some(cut) => Err(End::Cut(cut)),
+            None => Ok(()),
+        }
     }
 
     /// Sends everything.

@@ -168,6 +168,18 @@ impl<'s, P: Platform> Session<'s, P> {
         })
     }
 
+    /// To be asked between the last message and the word that there will be none.
+    ///
+    /// # Errors
+    /// The client is cut off, and messages may be gone: the connection is to be closed without that
+    /// word.
+    pub(crate) fn has_lost_nothing(&self) -> commands::Outcome {
+        match self.client.fate() {
+            Some(_) => Err(commands::Failure::Close),
+            None => Ok(()),
+        }
+    }
+
     /// All that was [collected](Self::collect) has been sent.
     pub fn sent(&mut self) {
         if core::mem::take(&mut self.collected) {

@@ -44,6 +44,7 @@ pub mod linear;
 mod machine;
 mod manifest;
 mod memory;
+pub mod messages;
 pub mod net;
 pub mod node;
 mod objects;

@@ -133,6 +133,7 @@ pub(super) fn reset<P: Platform>(session: S<'_, '_, P>, out: &mut Output) -> Out
         let all = session.all(kind);
         session.silence(kind, all.iter().map(|topic| &**topic));
         session.collect(out, 0)?;
+        session.has_lost_nothing()?;
         all.iter().for_each(|topic| session.forget(kind, topic));
     }
     session.set_protocol(Protocol::Resp2, out);

@@ -71,6 +71,7 @@ pub(super) fn unsubscribe<P: Platform>(
     session.silence(kind, topics());
     let length: usize = topics().map(|topic| topic.len() + REPLY_LENGTH).sum();
     session.collect(out, length + REPLY_LENGTH)?;
+    session.has_lost_nothing()?;
     for topic in topics() {
         session.forget(kind, topic);
         confirm(out, word, Some(topic), session.subscriptions());

@@ -10,6 +10,7 @@ mod disk;
 mod echo;
 mod kv;
 mod nodes;
+mod pubsub;
 mod requests;
 mod stuck;
 #[cfg(test)]
@@ -58,8 +59,16 @@ pub fn programs() -> Vec<Program> {
 
 /// The programs of the simulator's own.
 fn own() -> Vec<Program> {
-    let lists: [fn() -> Vec<Program>; _] =
-        [echo::list, requests::list, clocks::list, nodes::list, disk::list, kv::list, stuck::list];
+    let lists: [fn() -> Vec<Program>; _] = [
+        echo::list,
+        requests::list,
+        clocks::list,
+        nodes::list,
+        disk::list,
+        kv::list,
+        pubsub::list,
+        stuck::list,
+    ];
     lists.into_iter().flat_map(|list| list()).collect()
 }
 
