@@ -1,12 +1,10 @@
 //! Files: what each operation does, over each driver, and what becomes of it when it is cancelled
-//! or the driver is dropped.
+//! or the driver is dropped. The simulator's tests include this file.
 
 use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::support::{Io, Rig, over_all_drivers, pair, send_all};
+use crate::support::{Io, Rig, pair, send_all};
+use crate::world::{self, Directory, LARGE, beside, over_all_drivers, without_a_driver, yield_now};
 use raddle_platform::Driver;
 use raddle_platform::driver::{Handle, Kind, Op, OpenOptions, Token};
 
@@ -28,40 +26,9 @@ over_all_drivers! {
     a_full_disk_is_told,
 }
 
-/// A directory of the test's own, removed at the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("raddle-files-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> CString {
-        c_path(&self.0.join(name))
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.0.join(name)).expect("the file is there")
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.0.join(name), bytes).expect("room");
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("no zero in it")
+without_a_driver! {
+    a_thread_without_a_driver_does_it_itself,
+    a_thread_without_a_driver_waits_for_a_socket,
 }
 
 /// A file, closed at the end of its scope.
@@ -137,8 +104,7 @@ fn a_file_is_opened_as_it_is_asked_for(kind: Kind) {
     let path = directory.path("f");
     let new = OpenOptions { create_new: true, ..MAKE };
     drop(open(&mut rig, &path, OpenOptions { mode: 0o600, ..new }));
-    let metadata = std::fs::metadata(directory.0.join("f")).expect("it was made");
-    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777, 0o600);
+    directory.check_mode("f", 0o600);
     assert_eq!(run(&mut rig, Op::Open { path: path.as_ptr(), options: new }), -libc::EEXIST);
     directory.write("f", b"full");
     drop(open(&mut rig, &path, MAKE));
@@ -147,9 +113,7 @@ fn a_file_is_opened_as_it_is_asked_for(kind: Kind) {
     assert_eq!(directory.read("f"), b"");
     let file = open(&mut rig, &path, READ);
     assert_eq!(run(&mut rig, write_at(&file, b"x", 0)), -libc::EBADF);
-    // SAFETY: takes no pointers.
-    let flags = unsafe { libc::fcntl(file.0.0, libc::F_GETFD) };
-    assert_eq!(flags & libc::FD_CLOEXEC, libc::FD_CLOEXEC);
+    world::check_closed_on_exec(file.0);
 }
 
 fn senseless_options_are_refused(kind: Kind) {
@@ -165,12 +129,12 @@ fn senseless_options_are_refused(kind: Kind) {
         let result = run(&mut rig, Op::Open { path: path.as_ptr(), options });
         assert_eq!(result, -libc::EINVAL, "{options:?}");
     }
-    assert!(!directory.0.join("f").exists());
+    assert_eq!(directory.names(), [""; 0]);
 }
 
 fn an_error_number_is_kept(kind: Kind) {
     let (directory, mut rig) = (Directory::new(), Rig::new(kind));
-    let (missing, itself) = (directory.path("missing"), c_path(&directory.0));
+    let (missing, itself) = (directory.path("missing"), directory.itself());
     let open = |path: &CString, options| Op::Open { path: path.as_ptr(), options };
     assert_eq!(run(&mut rig, open(&missing, READ)), -libc::ENOENT);
     assert_eq!(run(&mut rig, open(&itself, MAKE)), -libc::EISDIR);
@@ -218,13 +182,13 @@ fn a_name_is_moved_and_removed(kind: Kind) {
     assert_eq!(run(&mut rig, Op::Rename { from: new.as_ptr(), to: old.as_ptr() }), 0);
     assert_eq!(directory.read("old"), b"new");
     assert_eq!(run(&mut rig, Op::Remove { path: old.as_ptr() }), 0);
-    assert_eq!(std::fs::read_dir(&directory.0).expect("it is there").count(), 0);
+    assert_eq!(directory.names(), [""; 0]);
 }
 
 fn a_directory_can_be_synced(kind: Kind) {
     let (directory, mut rig) = (Directory::new(), Rig::new(kind));
     let options = OpenOptions { directory: true, ..READ };
-    let folder = open(&mut rig, &c_path(&directory.0), options);
+    let folder = open(&mut rig, &directory.itself(), options);
     assert_eq!(run(&mut rig, Op::Sync { handle: folder.0, data_only: false }), 0);
 }
 
@@ -311,12 +275,12 @@ fn a_cancelled_operation_completes_once(kind: Kind) {
 
 fn a_dropped_driver_takes_no_byte(kind: Kind) {
     let directory = Directory::new();
-    let contents: Vec<u8> = (0..1 << 20).map(|n: u32| (n % 251) as u8).collect();
+    let contents: Vec<u8> = (0..LARGE).map(|n| (n % 251) as u8).collect();
     directory.write("f", &contents);
     for _ in 0..20 {
         let mut rig = Rig::new(kind);
         let file = open(&mut rig, &directory.path("f"), READ);
-        let mut buffers = vec![vec![0; 1 << 20]; 10];
+        let mut buffers = vec![vec![0; LARGE]; 10];
         for (token, buffer) in buffers.iter_mut().enumerate() {
             let op = read_at(&file, buffer, 0);
             // SAFETY: the buffers outlive the driver.
@@ -325,19 +289,18 @@ fn a_dropped_driver_takes_no_byte(kind: Kind) {
         drop(rig);
         // What comes after the drop must not reach the buffers.
         let before = buffers.clone();
-        std::thread::yield_now();
+        yield_now();
         assert!(buffers == before);
     }
 }
 
 fn a_full_disk_is_told(kind: Kind) {
-    let mut rig = Rig::new(kind);
-    let full = c_path(Path::new("/dev/full"));
+    let (directory, mut rig) = (Directory::new(), Rig::new(kind));
+    let full = directory.full();
     let file = open(&mut rig, &full, OpenOptions { write: true, ..OpenOptions::NONE });
     assert_eq!(run(&mut rig, write_at(&file, b"x", 0)), -libc::ENOSPC);
 }
 
-#[test]
 fn a_thread_without_a_driver_does_it_itself() {
     let directory = Directory::new();
     let path = directory.path("f");
@@ -354,15 +317,13 @@ fn a_thread_without_a_driver_does_it_itself() {
     assert_eq!(perform(Op::Open { path: path.as_ptr(), options: READ }), -libc::ENOENT);
 }
 
-#[test]
 fn a_thread_without_a_driver_waits_for_a_socket() {
     let (near, far) = pair();
-    let sending = std::thread::spawn(move || send_all(far.0, b"xyz"));
     let mut buffer = [0; 3];
     let op = Op::Recv { handle: near.0, buffer: buffer.as_mut_ptr(), length: 3 };
+    let mut received = 0;
     // SAFETY: the buffer is valid for the length of the call.
-    let received = unsafe { Io::block_on(op) };
-    sending.join().expect("no panic");
+    beside(|| send_all(far.0, b"xyz"), || received = unsafe { Io::block_on(op) });
     assert_eq!(&buffer[..received as usize], &b"xyz"[..received as usize]);
     assert!(received > 0);
 }

@@ -2,9 +2,11 @@
 //! signals, and kernels that refuse.
 
 mod files;
+mod kernel;
 mod operations;
 mod refused;
 mod signals;
 mod sockets;
 mod support;
 mod waiting;
+mod world;

@@ -1,16 +1,16 @@
-//! What each operation does, and what becomes of it when it is cancelled.
+//! What each operation does, and what becomes of it when it is cancelled. The simulator's tests
+//! include this file.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::Shutdown;
-use std::sync::mpsc;
-use std::thread;
 
 use crate::support::{
-    Io, Rig, Socket, available, fill, listener, over_all_drivers, pair, patience, ready, receive,
-    send_all,
+    Io, Rig, Socket, fill, listener, pair, patience, ready, receive, reset, send_all,
 };
+use crate::world::{self, over_all_drivers};
 use raddle_platform::Driver;
-use raddle_platform::driver::{Config, Handle, Interest, Kind};
+use raddle_platform::driver::{Handle, Interest, Kind};
 
 over_all_drivers! {
     the_driver_is_the_one_that_was_asked_for,
@@ -21,7 +21,6 @@ over_all_drivers! {
     a_recv_tells_of_a_reset,
     a_send_goes_out,
     a_send_to_a_full_peer_waits_for_room,
-    a_send_to_a_closed_peer_fails_without_a_signal,
     an_error_number_is_kept,
     a_poll_waits_for_data,
     polls_of_both_directions_are_independent,
@@ -33,16 +32,14 @@ over_all_drivers! {
     a_cancel_before_the_submission_reached_the_kernel_counts,
     a_cancel_after_the_completion_is_harmless,
     a_token_can_be_used_again_after_a_late_cancel,
-    a_cancel_that_races_with_data_loses_no_byte,
     a_shutdown_ends_what_is_in_flight,
     a_number_that_is_used_again_is_another_socket,
-    a_socket_that_lost_its_number_disturbs_nobody,
     random_traffic_with_cancels_loses_nothing,
 }
 
 fn the_driver_is_the_one_that_was_asked_for(kind: Kind) {
     let rig = Rig::new(kind);
-    assert_eq!(rig.driver.name(), if kind == Kind::Uring { "io_uring" } else { "epoll" });
+    assert_eq!(rig.driver.name(), world::name(kind));
     assert_eq!(rig.driver.in_flight(), 0);
 }
 
@@ -103,19 +100,8 @@ fn a_recv_tells_of_a_reset(kind: Kind) {
     let mut buffer = [0; 4];
     rig.recv(&near, &mut buffer, 1);
     assert_eq!(rig.tick(), []);
-    reset(far);
+    reset(&near, far);
     assert_eq!(rig.result(), -libc::ECONNRESET);
-}
-
-/// Closes a connection by a reset.
-fn reset(socket: Socket) {
-    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
-    let size = size_of::<libc::linger>() as libc::socklen_t;
-    let value = (&raw const linger).cast();
-    // SAFETY: `linger` is `size` readable bytes.
-    let status =
-        unsafe { libc::setsockopt(socket.0.0, libc::SOL_SOCKET, libc::SO_LINGER, value, size) };
-    assert_eq!(status, 0);
 }
 
 fn a_send_goes_out(kind: Kind) {
@@ -154,33 +140,17 @@ fn assert_nothing_to_read(socket: &Socket) {
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
 }
 
-fn a_send_to_a_closed_peer_fails_without_a_signal(kind: Kind) {
-    let (near, far) = pair();
-    reset(far);
-    ready(near.0, Interest::Readable);
-    Io::take_error(near.0).expect_err("it was reset");
-    let mut rig = Rig::new(kind);
-    // Without MSG_NOSIGNAL this would end the test with SIGPIPE, which is reset to its default.
-    // SAFETY: sets a signal's default action.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    rig.send(&near, b"weft", 1);
-    assert_eq!(rig.result(), -libc::EPIPE);
-    // SAFETY: back to what std set.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
 fn an_error_number_is_kept(kind: Kind) {
     let mut rig = Rig::new(kind);
     let mut buffer = [0; 4];
-    let nobody = Socket(Handle(-1));
+    // Whoever closes what is not open is wrong, and the simulator says so.
+    let nobody = ManuallyDrop::new(Socket(Handle(-1)));
     rig.recv(&nobody, &mut buffer, 1);
     rig.send(&nobody, &buffer, 2);
     rig.poll(&nobody, Interest::Readable, 3);
     let (listener, _) = listener();
     rig.recv(&listener, &mut buffer, 4);
-    // SAFETY: takes no pointers.
-    let is_closed = |fd: &i32| unsafe { libc::fcntl(*fd, libc::F_GETFD) } < 0;
-    let closed = Handle((5_000..).find(is_closed).expect("no process has them all"));
+    let closed = world::closed();
     rig.poll_handle(closed, Interest::Readable, 5);
     rig.poll_handle(closed, Interest::Writable, 6);
     let (bad, unconnected) = (-libc::EBADF, -libc::ENOTCONN);
@@ -343,61 +313,6 @@ fn a_token_can_be_used_again_after_a_late_cancel(kind: Kind) {
     }
 }
 
-fn a_cancel_that_races_with_data_loses_no_byte(kind: Kind) {
-    let (near, far) = pair();
-    let far = &far;
-    let mut rig = Rig::new(kind);
-    let (go, gone) = mpsc::sync_channel::<u8>(0);
-    let (sent, arrived) = mpsc::channel();
-    let (mut won, mut lost) = (0, 0);
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            for byte in gone {
-                send_all(far.0, &[byte]);
-                sent.send(()).expect("the test goes on");
-            }
-        });
-        for round in 0..2_000_u32 {
-            let mut buffer = [0];
-            rig.recv(&near, &mut buffer, 1);
-            if round % 2 == 0 {
-                assert_eq!(rig.tick(), []);
-            }
-            let byte = round as u8 | 1;
-            go.send(byte).expect("the sender lives");
-            for _ in 0..(round % 100) * 20 {
-                std::hint::spin_loop();
-            }
-            // The byte comes before the tick, the cancel or the end of it, or after.
-            let mut done = if round % 4 < 2 { rig.tick() } else { Vec::new() };
-            let early = round % 3 == 0;
-            if early {
-                arrived.recv().expect("the sender lives");
-            }
-            rig.cancel(1);
-            done.extend(rig.finish());
-            if !early {
-                arrived.recv().expect("the sender lives");
-            }
-            match done[..] {
-                [(1, 1)] => {
-                    won += 1;
-                    assert_eq!(buffer, [byte]);
-                }
-                [(1, result)] => {
-                    lost += 1;
-                    assert_eq!(result, -libc::ECANCELED);
-                    assert_eq!(buffer, [0]);
-                    assert_eq!(receive(near.0, 1), [byte]);
-                }
-                _ => panic!("one operation completes once, not {done:?}"),
-            }
-        }
-        drop(go);
-    });
-    eprintln!("data won {won} times, the cancel {lost} times");
-}
-
 fn a_shutdown_ends_what_is_in_flight(kind: Kind) {
     let (near, _far) = pair();
     let mut rig = Rig::new(kind);
@@ -425,28 +340,6 @@ fn a_number_that_is_used_again_is_another_socket(kind: Kind) {
         assert_eq!(rig.result(), 2);
         assert_eq!(buffer, [round; 2]);
     }
-}
-
-fn a_socket_that_lost_its_number_disturbs_nobody(kind: Kind) {
-    let mut rig = Rig::new(kind);
-    let ((old, old_far), (new, new_far)) = (pair(), pair());
-    rig.poll(&old, Interest::Readable, 1);
-    assert_eq!(rig.tick(), []);
-    rig.cancel(1);
-    assert_eq!(rig.result(), -libc::ECANCELED);
-    // The old socket stays open under another number, and the new one gets its number.
-    // SAFETY: take no pointers; both numbers are this test's.
-    let kept = Socket(Handle(unsafe { libc::dup(old.0.0) }));
-    // SAFETY: as above.
-    assert_eq!(unsafe { libc::dup2(new.0.0, old.0.0) }, old.0.0);
-    let renumbered = old;
-    rig.poll(&renumbered, Interest::Readable, 2);
-    assert_eq!(rig.tick(), []);
-    send_all(old_far.0, b"x");
-    ready(kept.0, Interest::Readable);
-    assert_eq!(rig.tick(), [], "the old socket's news are not the new one's");
-    send_all(new_far.0, b"x");
-    assert_eq!(rig.result(), 0);
 }
 
 /// A stream of numbered bytes through sockets whose reads are cancelled at random: every byte
@@ -512,11 +405,4 @@ impl Random {
         self.0 ^= self.0 << 17;
         (self.0 % bound as u64) as usize
     }
-}
-
-#[test]
-fn probing_gives_a_driver() {
-    let driver = Io::new(&Config::default()).expect("a driver");
-    let expected = if available(Kind::Uring) { "io_uring" } else { "epoll" };
-    assert_eq!(driver.name(), expected);
 }

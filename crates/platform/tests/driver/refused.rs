@@ -4,7 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Io, Rig, available, now};
+use crate::support::{Io, Rig, now};
+use crate::world::available;
 use raddle_platform::Driver;
 use raddle_platform::driver::{Config, Kind};
 use raddle_platform::native::driver::UringRefused;

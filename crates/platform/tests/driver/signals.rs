@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 use std::{io, ptr};
 
-use crate::support::{Io, Rig, Socket, available, now, pair, patience, ready};
+use crate::support::{Io, Rig, Socket, now, pair, patience, ready};
+use crate::world::available;
 use raddle_platform::Driver;
 use raddle_platform::driver::{Interest, Kind, Notify, Signal};
 

@@ -1,4 +1,6 @@
-//! What the driver tests share: sockets that close themselves, and a driver that is waited for.
+//! What the driver tests share: sockets that close themselves, and a driver that is waited for. Over
+//! whatever driver [`world`](crate::world) has: the simulator's tests include this file, and the
+//! lists of properties, with a world of their own.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,57 +8,20 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use raddle_platform::driver::{Completion, Config, Handle, Interest, Kind, Op, Token};
-use raddle_platform::{Clock, Driver, Instant, Native, Platform};
+use raddle_platform::{Clock, Driver, Instant, Platform};
 
-pub(crate) type Io = <Native as Platform>::Driver;
+pub(crate) use crate::world::{Io, World};
 
 /// A hang becomes a failed test after this time; nothing else depends on it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn now() -> Instant {
-    <Native as Platform>::Clock::now()
+    <World as Platform>::Clock::now()
 }
 
 pub(crate) fn patience() -> Instant {
     now() + PATIENCE
 }
-
-/// Whether this machine has the driver; says so if not.
-pub(crate) fn available(kind: Kind) -> bool {
-    match Io::new(&Config { kind, ..Config::default() }) {
-        Ok(_) => true,
-        Err(error) => {
-            eprintln!("left out: {error}");
-            assert_eq!(kind, Kind::Uring, "every Linux has epoll");
-            false
-        }
-    }
-}
-
-/// Runs each property over each driver, under the name `<driver>::<property>`.
-macro_rules! over_all_drivers {
-    ($($property:ident,)*) => {
-        mod io_uring {
-            use raddle_platform::driver::Kind;
-            $(#[test]
-            fn $property() {
-                if crate::support::available(Kind::Uring) {
-                    super::$property(Kind::Uring);
-                }
-            })*
-        }
-        mod epoll {
-            use raddle_platform::driver::Kind;
-            $(#[test]
-            fn $property() {
-                if crate::support::available(Kind::Epoll) {
-                    super::$property(Kind::Epoll);
-                }
-            })*
-        }
-    };
-}
-pub(crate) use over_all_drivers;
 
 /// A socket, closed at the end of its scope.
 #[derive(Debug)]
@@ -221,4 +186,11 @@ impl Rig {
         assert_eq!(self.in_flight.len(), 1);
         self.finish()[0].1
     }
+}
+
+/// Closes `far` in a way that resets the connection: with a byte that it has not read.
+pub(crate) fn reset(near: &Socket, far: Socket) {
+    send_all(near.0, b"x");
+    ready(far.0, Interest::Readable);
+    drop(far);
 }

@@ -4,9 +4,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{
-    Rig, available, fill, now, over_all_drivers, pair, patience, ready, receive, send_all,
-};
+use crate::support::{Rig, fill, now, pair, patience, ready, receive, send_all};
+use crate::world::{available, over_all_drivers};
 use raddle_platform::Driver;
 use raddle_platform::driver::{Interest, Kind, Notify};
 

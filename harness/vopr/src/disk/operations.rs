@@ -209,6 +209,13 @@ impl World {
         if !matches!(op, Op::Sync { .. }) && self.strikes_at(FaultKind::DiskError, 2, place)? > 0 {
             return errno(libc::EIO);
         }
+        if let Op::ReadAt { offset: number, .. }
+        | Op::WriteAt { offset: number, .. }
+        | Op::SetLength { length: number, .. } = *op
+            && i64::try_from(number).is_err()
+        {
+            return errno(libc::EINVAL);
+        }
         // SAFETY: by the caller's promise.
         let path = |path| unsafe { read_path(path) };
         match *op {

@@ -103,7 +103,10 @@ impl World {
         let near = SocketAddr::new(from, self.net.free_port(from)?);
         let mut ends =
             [End::new(here, near, Stage::Connecting), End::new(node, addr, Stage::Absent)];
-        let room = ROOMS[self.choose(Kind::Network, ROOMS.len())?];
+        let room = match self.net.room {
+            Some(room) => room,
+            None => ROOMS[self.choose(Kind::Network, ROOMS.len())?],
+        };
         let id = self.net.number();
         let handle = self.net.open(What::Stream { connection: id, end: CLIENT })?;
         ends[CLIENT].socket = self.net.id(handle).ok();

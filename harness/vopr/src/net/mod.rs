@@ -92,6 +92,16 @@ pub fn partition_one_way(from: usize, to: usize) {
     world::with(|world| world.net.partition([from, to], true));
 }
 
+/// Gives each direction of the connections that are made from now on room for so many bytes that
+/// were sent and not received. Else it is 4 bytes, 64, 4 KiB or 64 KiB, as the log decides.
+///
+/// # Panics
+/// Outside of a simulation; and without room for any.
+pub fn set_room(bytes: usize) {
+    assert!(bytes > 0, "nothing could ever be sent");
+    world::with(|world| world.net.room = Some(bytes));
+}
+
 /// Ends all partitions.
 ///
 /// # Panics
@@ -123,6 +133,8 @@ pub(crate) struct Net {
     /// Segments that were sent.
     sent: u64,
     cuts: Vec<Cut>,
+    /// What a direction of each new connection has room for, if the log is not to decide.
+    room: Option<usize>,
     /// What each thread waits with that has no driver, once it did.
     tokens: Vec<Option<u32>>,
 }

@@ -68,7 +68,9 @@ impl Net {
     /// Whether an operation has a result by now.
     pub(crate) fn is_possible(&mut self, op: &Op) -> bool {
         let (handle, interest) = target(op);
-        self.is_ready(handle, interest).unwrap_or(true)
+        // What is no stream refuses to move bytes, and does not wait.
+        let refuses = !matches!(op, Op::Poll { .. }) && self.stream(handle).is_err();
+        refuses || self.is_ready(handle, interest).unwrap_or(true)
     }
 
     /// What the thread waits with that has no driver.
