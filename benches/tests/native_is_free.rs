@@ -11,13 +11,27 @@ use std::process::Command;
 use std::sync::atomic as bare;
 
 use raddle::on::{Atomic, AtomicInt, Native, Ordering, Platform, RaceCell};
+use raddle_platform::{Choice, Strand};
 
 const CHILD: &str = "RADDLE_TEST_COUNTED";
 const ROUNDS: usize = 1000;
 
+/// A fence, and what a world is told and asked on the way: nothing of that is left.
+#[inline(always)]
+fn fence(order: Ordering) {
+    Native::called();
+    let strand = <Native as Platform>::Strand::child();
+    let outer = strand.enter();
+    let handshake = <Native as Platform>::Handshake::default();
+    if Native::choose(Choice::NextTask, 4) + Native::choose(Choice::Spawn, 2) == 0 {
+        Native::fence(order, &[&handshake, &handshake]);
+    }
+    <Native as Platform>::Strand::leave(outer);
+}
+
 /// One operation of each kind, over whatever `$bool` and the others are.
 macro_rules! operations {
-    ($name:ident, $bool:ty, $usize:ty, $ptr:ty, $fence:path, $cell:expr, $write:expr, $tag:expr) => {
+    ($name:ident, $bool:ty, $usize:ty, $ptr:ty, $fence:expr, $cell:expr, $write:expr, $tag:expr) => {
         #[inline(never)]
         #[unsafe(no_mangle)]
         extern "C" fn $name() -> usize {
@@ -62,7 +76,7 @@ operations!(
     <Native as Platform>::AtomicBool,
     <Native as Platform>::AtomicUsize,
     <Native as Platform>::AtomicPtr<u8>,
-    Native::fence,
+    fence,
     RaceCell::<usize, Native>::new_in(0),
     |cell: &RaceCell<usize, Native>, value| cell.with_mut(|place| *place = value),
     2

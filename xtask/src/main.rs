@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod coverage;
 mod forward;
+mod hammer;
 mod kv_bench;
 mod test;
 mod tidy;
@@ -39,6 +40,7 @@ enum Verb {
     Coverage(coverage::All),
     AuditOrderings(audit::Options),
     Vopr(forward::Vopr),
+    Hammer(hammer::Options),
     Trace(forward::Trace),
     Replay(forward::Replay),
     KvBench(kv_bench::Options),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Verb::Coverage(options) => options.run(),
         Verb::AuditOrderings(options) => options.run(),
         Verb::Vopr(options) => options.run(),
+        Verb::Hammer(options) => hammer::run(&options),
         Verb::Trace(options) => options.run(),
         Verb::Replay(options) => options.run(),
         Verb::KvBench(options) => kv_bench::run(&options),

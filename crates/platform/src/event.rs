@@ -12,6 +12,12 @@ pub enum Choice {
     StealVictim,
     /// Which worker gets a task that was spawned from outside.
     Placement,
+    /// Where a worker puts a task that it spawned and that may run anywhere: first (0), or where
+    /// all workers look (1).
+    Spawn,
+    /// Where a worker looks for its next task: first (0) in the order that serves most programs
+    /// best, or in one that begins elsewhere.
+    NextTask,
 }
 
 /// What tasks and threads have, and wait for.

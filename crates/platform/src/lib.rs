@@ -42,6 +42,7 @@ pub mod native;
 mod parker;
 mod race;
 mod rng;
+mod strand;
 pub mod suspend;
 mod threads;
 mod time;
@@ -58,6 +59,7 @@ pub use native::Native;
 pub use parker::Parker;
 pub use race::{Race, RaceCell};
 pub use rng::Rng;
+pub use strand::Strand;
 pub use threads::{SlotKey, Threads};
 pub use time::{Clock, Instant};
 
@@ -96,14 +98,23 @@ pub trait Platform: Copy + Default + Debug + Send + Sync + 'static {
     type Driver: Driver;
     /// Is told of every stack switch.
     type Context: Context;
+    /// What the world keeps with each task.
+    type Strand: Strand;
+    /// Where the fences of a handshake meet; see [`fence`](Platform::fence).
+    type Handshake: Default + Debug + Send + Sync + 'static;
 
     /// How large queues are and how long anybody spins. A model checker makes them small, so that
     /// the edges come within reach; no logic depends on the values.
     const BOUNDS: Bounds;
 
-    /// A memory fence.
+    /// A memory fence, as one side of each of `handshakes`.
+    ///
+    /// A fence works only together with another one: both sides of a store-load handshake have a
+    /// fence between their store and their load. Both name the handshake, because not every world
+    /// understands fences: ThreadSanitizer does not, so the hammer makes each a read-modify-write
+    /// on a word of the handshake. (One word for all would order what is not.)
     #[track_caller]
-    fn fence(order: Ordering);
+    fn fence(order: Ordering, handshakes: &[&Self::Handshake]);
 
     /// One iteration of a busy wait.
     #[track_caller]
@@ -117,6 +128,12 @@ pub trait Platform: Copy + Default + Debug + Send + Sync + 'static {
     /// harness explores them all. `n` is at least 1 and the answer is below it.
     #[track_caller]
     fn choose(kind: Choice, n: usize) -> usize;
+
+    /// A primitive was called: by `Location::caller()` the world learns from where. Inside, all
+    /// callers have the same sites, so a world that acts by sites could not tell them apart.
+    #[inline(always)]
+    #[track_caller]
+    fn called() {}
 
     /// Asks whether the rare path at `site` shall be taken although nothing forces it. Constant
     /// `false` in production.

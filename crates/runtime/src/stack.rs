@@ -1,5 +1,6 @@
 //! The platform's stacks, as corosensei wants them.
 
+use core::ops::Range;
 use std::io;
 
 use corosensei::stack::{Stack as Corosensei, StackPointer};
@@ -20,6 +21,11 @@ unsafe impl Corosensei for FiberStack {
 }
 
 impl FiberStack {
+    /// The addresses that a fiber may touch.
+    pub(crate) fn usable(&self) -> Range<usize> {
+        self.0.usable()
+    }
+
     /// Names the fiber for the message that an overflow prints.
     ///
     /// # Safety

@@ -9,6 +9,9 @@ use raddle_source::{File, operations};
 /// Traits whose methods are no operations of a world: the runtime implements one, for what parks.
 const NOT_OF_A_WORLD: [&str; 1] = ["Suspend"];
 
+/// Tracked, and no operation: it tells a place of the caller's, in whatever crate.
+const NO_OPERATION: &str = "called";
+
 /// The methods that are `#[track_caller]`, of traits and of `RaceCell`. What makes a value is no
 /// operation.
 fn declared() -> BTreeSet<String> {
@@ -47,7 +50,7 @@ fn declared() -> BTreeSet<String> {
             }
         }
     }
-    names.retain(|name| !name.starts_with("new"));
+    names.retain(|name| !name.starts_with("new") && name != NO_OPERATION);
     names
 }
 

@@ -18,6 +18,7 @@ pub const OFFERS: Needs = Needs {
     race_detection: true,
     weak_memory: true,
     long: false,
+    task_order: true,
 };
 
 /// Whether a scenario passed, and why.

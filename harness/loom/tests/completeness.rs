@@ -67,7 +67,7 @@ fn stores_are_seen_late_unless_a_fence_forbids_it() {
             let half = |mine: &AtomicUsize, other: &AtomicUsize| {
                 mine.store(1, Ordering::Relaxed);
                 if fenced {
-                    Loom::fence(Ordering::SeqCst);
+                    Loom::fence(Ordering::SeqCst, &[]);
                 }
                 other.load(Ordering::Relaxed)
             };

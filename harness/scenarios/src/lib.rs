@@ -230,6 +230,8 @@ pub struct Needs {
     pub weak_memory: bool,
     /// More steps than an exhaustive search goes through: for harnesses that sample.
     pub long: bool,
+    /// The order in which tasks are taken where nothing perturbs it: who asserts it needs it.
+    pub task_order: bool,
 }
 
 impl Needs {
@@ -245,6 +247,7 @@ impl Needs {
         race_detection: false,
         weak_memory: false,
         long: false,
+        task_order: false,
     };
     /// Atomics, on the main thread only.
     pub const ATOMICS: Self = Self { atomics: true, ..Self::NONE };
@@ -304,6 +307,13 @@ impl Needs {
         self
     }
 
+    /// Tasks that are taken in the usual order.
+    #[must_use]
+    pub const fn task_order(mut self) -> Self {
+        self.task_order = true;
+        self
+    }
+
     /// What is needed and not `offered`, in words; empty if the scenario can run.
     pub fn unmet(&self, offered: &Self) -> Vec<String> {
         let kinds = [
@@ -316,6 +326,7 @@ impl Needs {
             (self.race_detection, offered.race_detection, "race detection"),
             (self.weak_memory, offered.weak_memory, "weak memory"),
             (self.long, offered.long, "executions that are sampled: it is too long for all"),
+            (self.task_order, offered.task_order, "tasks in the usual order"),
         ];
         let mut unmet: Vec<_> = kinds
             .into_iter()

@@ -5,12 +5,15 @@
 //! in its place: what a model checker has to explore is not more than for a thread.
 
 use core::cell::{Cell, RefCell};
+use core::convert::Infallible;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr;
 use core::task::Waker;
 
-use corosensei::stack::DefaultStack;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use corosensei::stack::{DefaultStack, Stack};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use raddle_platform::suspend::{self, Installed, Suspend};
 use raddle_platform::{Context, Instant, Parker, Platform, Threads};
@@ -20,6 +23,7 @@ enum Wish {
     Park,
     ParkUntil(Instant),
     Yield,
+    End,
 }
 
 struct Nested<P: Platform> {
@@ -35,6 +39,7 @@ impl<P: Platform> Nested<P> {
         P::Context::switch_to(self.host);
         // SAFETY: set by the fiber, which is what runs now (`active`).
         unsafe { (*yielder).suspend(wish) };
+        P::Context::switched();
         self.yielder.set(yielder);
     }
 }
@@ -107,29 +112,44 @@ pub(crate) fn run<P: Platform, R>(body: impl FnOnce() -> R) -> R {
     // SAFETY: taken away when `_before` is dropped, before `installed` and `nested` are.
     let before = unsafe { suspend::install::<P>(&raw const installed) };
     let _before = Before::<P>(before, PhantomData);
-    let entry = |yielder: &Yielder<(), Wish>, ()| {
+    let output = Cell::new(None);
+    let entry = |yielder: &Yielder<(), Wish>, ()| -> Infallible {
+        P::Context::switched();
         nested.yielder.set(yielder);
-        let result = body();
+        // A panic is told outside: the stack ends by a suspension in any case.
+        output.set(Some(catch_unwind(AssertUnwindSafe(body))));
         nested.yielder.set(ptr::null());
-        P::Context::switch_to(host);
-        result
+        P::Context::switch_for_good(host);
+        yielder.suspend(Wish::End);
+        unreachable!("a fiber that has ended is not resumed");
     };
-    let context = P::Context::create();
+    let stack = take_stack();
+    let context = P::Context::create(stack.base().get() - STACK_BYTES..stack.base().get());
     // SAFETY: what `entry` borrows outlives the loop below, which runs the coroutine to its end.
-    let coroutine = unsafe { Coroutine::with_stack_unchecked(take_stack(), entry) };
+    let coroutine = unsafe { Coroutine::with_stack_unchecked(stack, entry) };
     // One that does not get to its end is abandoned: its destructors would run in a world that a
     // harness has given up.
     let mut coroutine = ManuallyDrop::new(coroutine);
-    let result = loop {
+    loop {
         P::Context::switch_to(context);
-        match coroutine.resume(()) {
-            CoroutineResult::Return(result) => break result,
+        let result = coroutine.resume(());
+        P::Context::switched();
+        match result {
+            CoroutineResult::Return(never) => match never {},
             CoroutineResult::Yield(Wish::Park) => P::Parker::park(),
             CoroutineResult::Yield(Wish::ParkUntil(deadline)) => P::Parker::park_until(deadline),
             CoroutineResult::Yield(Wish::Yield) => P::Threads::yield_now(),
+            CoroutineResult::Yield(Wish::End) => break,
         }
-    };
+    }
     P::Context::destroy(context);
+    // SAFETY: the body has ended and its output was moved out: nothing on the stack has a
+    // destructor.
+    unsafe { coroutine.force_reset() };
     give_stack(ManuallyDrop::into_inner(coroutine).into_stack());
-    result
+    match output.into_inner() {
+        Some(Ok(output)) => output,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => unreachable!("the fiber has ended"),
+    }
 }

@@ -49,20 +49,21 @@ fn two_wakes_and_two_parks<P: Platform>() {
 fn handshake<P: Platform>() {
     let sleeping = P::AtomicBool::new(false);
     let reason = P::AtomicBool::new(false);
+    let handshake = P::Handshake::default();
     scope::<P, _>(|threads| {
         let waker = P::Parker::waker();
-        let (sleeping, reason) = (&sleeping, &reason);
+        let (sleeping, reason, handshake) = (&sleeping, &reason, &handshake);
         threads.spawn(move || {
             reason.store(true, Ordering::Relaxed);
             // ORDERING: pairs with the fence below: of the two looks, one sees the other's store.
-            P::fence(Ordering::SeqCst);
+            P::fence(Ordering::SeqCst, &[handshake]);
             if sleeping.load(Ordering::Relaxed) {
                 waker.wake();
             }
         });
         sleeping.store(true, Ordering::Relaxed);
         // ORDERING: pairs with the fence above.
-        P::fence(Ordering::SeqCst);
+        P::fence(Ordering::SeqCst, &[handshake]);
         while !reason.load(Ordering::Relaxed) {
             P::Parker::park();
         }

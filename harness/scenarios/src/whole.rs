@@ -391,7 +391,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a fiber that yields lets the one that waits run first",
             yield_with_work_waiting::<P>,
         )
-        .needs(on(1)),
+        .needs(on(1).task_order()),
         new(
             "run_loop/steal_storm",
             "many tasks that spawn more, on four workers without work of their own, run once each",

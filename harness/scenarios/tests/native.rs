@@ -17,6 +17,7 @@ fn what_holds_holds_on_the_machine() {
         race_detection: false,
         weak_memory: true,
         long: true,
+        task_order: true,
     };
     for scenario in all::<Native>() {
         if scenario.expect == Expect::Holds && scenario.needs.unmet(&offered).is_empty() {

@@ -289,7 +289,7 @@ pub fn of_call(call: &ExprCall) -> Option<Operation> {
 /// The positions of the orderings among the arguments of a method call with `count` arguments.
 pub fn ordering_arguments(method: &str, count: usize) -> &'static [usize] {
     match (method, count) {
-        ("load" | "fence", 1) => &[0],
+        ("load", 1) | ("fence", 2) => &[0],
         ("store" | "swap", 2) => &[1],
         ("compare_exchange" | "compare_exchange_weak", 4) => &[2, 3],
         ("fetch_update", 3) => &[0, 1],
@@ -364,7 +364,7 @@ mod tests {
             ("mem::swap(&mut a, &mut b)", None),
             ("Atomic::load(&a, Ordering::Relaxed)", Some((Category::Atomic, 1))),
             ("<P::AtomicU32>::swap(&a, 1, Ordering::Relaxed)", Some((Category::Atomic, 1))),
-            ("P::fence(Ordering::SeqCst)", Some((Category::Fence, 1))),
+            ("P::fence(Ordering::SeqCst, &[])", Some((Category::Fence, 1))),
             ("P::Clock::now()", Some((Category::Clock, 1))),
             ("Instant::now()", None),
             ("<P::Driver as Driver>::accept(handle)", Some((Category::Driver, 1))),

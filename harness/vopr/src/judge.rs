@@ -16,6 +16,7 @@ pub const OFFERS: Needs = Needs {
     race_detection: true,
     weak_memory: false,
     long: true,
+    task_order: true,
 };
 
 /// Whether a failure is what the scenario must show.

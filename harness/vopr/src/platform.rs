@@ -1,5 +1,6 @@
 //! The world `Sim`.
 
+use core::ops::Range;
 use core::panic::Location;
 use core::sync::atomic::Ordering;
 
@@ -32,6 +33,8 @@ impl Platform for Sim {
     type Threads = threads::SimThreads;
     type Driver = driver::SimDriver;
     type Context = SimContext;
+    type Strand = ();
+    type Handshake = ();
 
     /// Small, so that every queue fills and every budget ends within a short run.
     const BOUNDS: Bounds = Bounds {
@@ -48,7 +51,7 @@ impl Platform for Sim {
         completion_batch: 2,
     };
 
-    fn fence(order: Ordering) {
+    fn fence(order: Ordering, _: &[&()]) {
         let operation =
             Operation { name: Name::Fence, on: On::Nothing, object: 0, order: Some(order) };
         operate(operation, Class::Memory, |world, by| {
@@ -66,7 +69,13 @@ impl Platform for Sim {
         operate(Operation::plain(Name::Retry), Class::Private, |_, _| Ok(((), Effect::Done)));
     }
 
-    fn choose(_: Choice, n: usize) -> usize {
+    /// A decision of the log. The order of tasks is not one yet: it is the one that ships.
+    fn choose(kind: Choice, n: usize) -> usize {
+        if matches!(kind, Choice::Spawn | Choice::NextTask) {
+            let site = Location::caller();
+            with(|world| world.reach_by_name(Name::Choose.text(), site));
+            return 0;
+        }
         let chosen = operate(Operation::plain(Name::Choose), Class::Private, |world, _| {
             let chosen = world.choose(Kind::Choose, n);
             let effect = Effect::Value(*chosen.as_ref().unwrap_or(&0) as u64);
@@ -152,7 +161,9 @@ pub struct SimContext;
 impl Context for SimContext {
     type Handle = ();
     fn current() {}
-    fn create() {}
+    fn create(_: Range<usize>) {}
     fn switch_to((): ()) {}
+    fn switch_for_good((): ()) {}
+    fn switched() {}
     fn destroy((): ()) {}
 }

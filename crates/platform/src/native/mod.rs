@@ -2,19 +2,23 @@
 
 mod atomics;
 mod clock;
+mod counted;
 pub mod driver;
 mod entropy;
+mod lock;
 mod parker;
 pub mod stack;
 mod threads;
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use core::ops::Range;
 
 pub use atomics::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 pub use clock::NativeClock;
 pub use entropy::NativeRng;
 pub use parker::NativeParker;
 pub use threads::NativeThreads;
+
+use lock::Lock;
 
 use crate::event::{Choice, Event, Site};
 use crate::global::{Handle, Key, Table};
@@ -38,6 +42,8 @@ impl Platform for Native {
     type Threads = NativeThreads;
     type Driver = driver::NativeDriver;
     type Context = NativeContext;
+    type Strand = ();
+    type Handshake = ();
 
     const BOUNDS: Bounds = Bounds {
         run_queue_slots: 256,
@@ -54,7 +60,7 @@ impl Platform for Native {
     };
 
     #[inline(always)]
-    fn fence(order: Ordering) {
+    fn fence(order: Ordering, _handshakes: &[&()]) {
         core::sync::atomic::fence(order);
     }
 
@@ -67,8 +73,13 @@ impl Platform for Native {
     fn retry(_reason: &'static str) {}
 
     #[inline(always)]
-    fn choose(_kind: Choice, n: usize) -> usize {
-        if n <= 1 { 0 } else { (NativeRng::u64() % n as u64) as usize }
+    fn choose(kind: Choice, n: usize) -> usize {
+        match kind {
+            Choice::StealVictim | Choice::Placement if n > 1 => {
+                (NativeRng::u64() % n as u64) as usize
+            }
+            _ => 0,
+        }
     }
 
     #[inline(always)]
@@ -80,9 +91,8 @@ impl Platform for Native {
     fn event(_event: &Event<'_>) {}
 
     fn global<T: Send + Sync + 'static>(key: &'static Key, init: fn() -> T) -> Handle<T> {
-        static GLOBALS: OnceLock<Mutex<Table>> = OnceLock::new();
-        let table = GLOBALS.get_or_init(Mutex::default);
-        table.lock().unwrap_or_else(PoisonError::into_inner).get(key, init)
+        static GLOBALS: Lock<Option<Table>> = Lock::new(None);
+        GLOBALS.lock().get_or_insert_default().get(key, init)
     }
 
     fn variable(name: &str) -> Option<String> {
@@ -122,9 +132,13 @@ impl Context for NativeContext {
     #[inline(always)]
     fn current() {}
     #[inline(always)]
-    fn create() {}
+    fn create(_stack: Range<usize>) {}
     #[inline(always)]
     fn switch_to(_to: ()) {}
+    #[inline(always)]
+    fn switch_for_good(_to: ()) {}
+    #[inline(always)]
+    fn switched() {}
     #[inline(always)]
     fn destroy(_handle: ()) {}
 }

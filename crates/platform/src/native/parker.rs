@@ -9,11 +9,12 @@
 //! The owner's acquiring swap pairs with the releasing swap of `wake`: what happened before the
 //! wake is visible after the park.
 
-use std::sync::Arc;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::clock::{NativeClock, timespec};
+use super::counted::Counted;
 use crate::parker::Parker;
 use crate::time::{Clock, Instant};
 
@@ -29,24 +30,38 @@ pub struct NativeParker;
 struct Token(AtomicU32);
 
 thread_local! {
-    static TOKEN: Arc<Token> = Arc::new(Token::default());
+    static TOKEN: Counted<Token> = Counted::new(Token::default());
 }
 
-impl Wake for Token {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-    fn wake_by_ref(self: &Arc<Self>) {
+/// The functions of its wakers, whose data is a counted pointer to it.
+static WAKER: RawWakerVTable = RawWakerVTable::new(
+    |data| {
+        // SAFETY: the data of a waker, whose reference stays.
+        let token = ManuallyDrop::new(unsafe { Counted::<Token>::from_raw(data) });
+        raw_waker((*token).clone())
+    },
+    // SAFETY: the data of a waker, whose reference is given away.
+    |data| unsafe { Counted::<Token>::from_raw(data) }.wake(),
+    // SAFETY: the data of a waker, whose reference stays.
+    |data| ManuallyDrop::new(unsafe { Counted::<Token>::from_raw(data) }).wake(),
+    // SAFETY: the data of a waker, whose reference is given away.
+    |data| drop(unsafe { Counted::<Token>::from_raw(data) }),
+);
+
+fn raw_waker(token: Counted<Token>) -> RawWaker {
+    RawWaker::new(token.into_raw(), &WAKER)
+}
+
+impl Token {
+    fn wake(&self) {
         // ORDERING: pairs with the acquiring swaps in `park`.
         if self.0.swap(NOTIFIED, Ordering::Release) == PARKED {
             futex(&self.0, libc::FUTEX_WAKE, 1, None);
         }
     }
-}
 
-impl Token {
     fn park(&self, deadline: Option<Instant>) {
-        // ORDERING: pairs with the releasing swap in `wake_by_ref`.
+        // ORDERING: pairs with the releasing swap in `wake`.
         if self.0.swap(PARKED, Ordering::Acquire) == NOTIFIED {
             // ORDERING: as above: a second wake may have come in between, and counts as this one.
             self.0.swap(EMPTY, Ordering::Acquire);
@@ -56,7 +71,7 @@ impl Token {
             futex(&self.0, libc::FUTEX_WAIT_BITSET, PARKED, deadline);
             let due = deadline.is_some_and(|deadline| NativeClock::now() >= deadline);
             if due || self.0.load(Ordering::Relaxed) == NOTIFIED {
-                // ORDERING: pairs with the releasing swap in `wake_by_ref`.
+                // ORDERING: pairs with the releasing swap in `wake`.
                 self.0.swap(EMPTY, Ordering::Acquire);
                 return;
             }
@@ -86,13 +101,14 @@ fn futex(word: &AtomicU32, operation: libc::c_int, value: u32, deadline: Option<
 
 // Not inlined: a thread-local's address must not be kept over a stack switch.
 #[inline(never)]
-fn token() -> Arc<Token> {
-    TOKEN.with(Arc::clone)
+fn token() -> Counted<Token> {
+    TOKEN.with(Counted::clone)
 }
 
 impl Parker for NativeParker {
     fn waker() -> Waker {
-        Waker::from(token())
+        // SAFETY: the functions keep the contract of `RawWaker`, and the token may be used by all.
+        unsafe { Waker::from_raw(raw_waker(token())) }
     }
     fn park() {
         token().park(None);

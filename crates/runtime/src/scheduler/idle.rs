@@ -48,6 +48,10 @@ pub(crate) struct Idle<P: Platform> {
     asleep: P::AtomicUsize,
     /// Workers that sleep, or are about to, the last to go first.
     sleepers: Spinlock<Vec<usize>, P>,
+    /// The first handshake, of each worker.
+    news: Box<[P::Handshake]>,
+    /// The second one, and the part of the first that is about any sleeper.
+    work: P::Handshake,
 }
 
 impl<P: Platform> Idle<P> {
@@ -57,6 +61,8 @@ impl<P: Platform> Idle<P> {
             searching: CachePadded::new(P::AtomicUsize::new(0)),
             asleep: P::AtomicUsize::new(0),
             sleepers: Spinlock::new(Vec::with_capacity(workers)),
+            news: (0..workers).map(|_| P::Handshake::default()).collect(),
+            work: P::Handshake::default(),
         }
     }
 
@@ -64,7 +70,7 @@ impl<P: Platform> Idle<P> {
     /// driver.
     pub(crate) fn must_wake(&self, worker: usize) -> bool {
         // ORDERING: pairs with the fence in `fall_asleep`: see the head of this file.
-        P::fence(Ordering::SeqCst);
+        P::fence(Ordering::SeqCst, &[&self.news[worker]]);
         let state = &self.states[worker];
         state.load(Ordering::Relaxed) == ASLEEP && state.swap(AWAKE, Ordering::Relaxed) == ASLEEP
     }
@@ -74,7 +80,7 @@ impl<P: Platform> Idle<P> {
     pub(crate) fn sleeper_for_work(&self) -> Option<usize> {
         // ORDERING: pairs with the fences in `stop_searching` and `fall_asleep`: see the head of
         // this file.
-        P::fence(Ordering::SeqCst);
+        P::fence(Ordering::SeqCst, &[&self.work]);
         while self.searching.load(Ordering::Relaxed) == 0
             && self.asleep.load(Ordering::Relaxed) != 0
         {
@@ -92,7 +98,7 @@ impl<P: Platform> Idle<P> {
             // searcher whose count follows on this one.
             self.searching.fetch_sub(1, Ordering::Relaxed);
             // ORDERING: pairs with the fences in `fall_asleep` and of others in this function.
-            P::fence(Ordering::SeqCst);
+            P::fence(Ordering::SeqCst, &[&self.work]);
             P::retry("wake for work");
         }
         None
@@ -130,7 +136,7 @@ impl<P: Platform> Idle<P> {
         debug_assert!(before > 0, "who stops had begun");
         // ORDERING: pairs with the fence in `sleeper_for_work`: see the head of this file. It also
         // acquires what the searchers released that have stopped before.
-        P::fence(Ordering::SeqCst);
+        P::fence(Ordering::SeqCst, &[&self.work]);
         before == 1
     }
 
@@ -142,7 +148,7 @@ impl<P: Platform> Idle<P> {
         drop(sleepers);
         self.states[worker].swap(ASLEEP, Ordering::Relaxed);
         // ORDERING: pairs with the fences in `must_wake` and `sleeper_for_work`.
-        P::fence(Ordering::SeqCst);
+        P::fence(Ordering::SeqCst, &[&self.news[worker], &self.work]);
     }
 
     /// `worker` has left its sleep, or never began it. Returns whether it is counted as searching.

@@ -22,7 +22,9 @@ use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 use raddle_platform::driver::{Config, Notify, Op, Token};
-use raddle_platform::{Atomic, AtomicInt, Driver, Event, Ordering, Platform, RaceCell, Threads};
+use raddle_platform::{
+    Atomic, AtomicInt, Choice, Driver, Event, Ordering, Platform, RaceCell, Threads,
+};
 
 pub(crate) use worker::Worker;
 
@@ -247,4 +249,22 @@ pub(crate) unsafe fn schedule<P: Platform>(task: NonNull<Header<P>>) {
     unsafe { shared.schedule_from_outside(task) };
     // ORDERING: pairs with the acquire in `wait_for_guests`.
     shared.guests.fetch_sub(1, Ordering::Release);
+}
+
+/// Queues a task that was just made.
+///
+/// # Safety
+/// The caller made it, and owns its queue entry.
+pub(crate) unsafe fn schedule_new<P: Platform>(task: NonNull<Header<P>>) {
+    if P::choose(Choice::Spawn, 2) == 1 {
+        // SAFETY: the task is alive, and while it is not done it keeps its runtime alive.
+        let shared = unsafe { task.as_ref().shared.as_ref() };
+        if Worker::<P>::current_of(shared).is_some() {
+            // SAFETY: by the caller's promise; the calling worker keeps the runtime.
+            unsafe { shared.schedule_from_outside(task) };
+            return;
+        }
+    }
+    // SAFETY: by the caller's promise.
+    unsafe { schedule(task) };
 }

@@ -11,7 +11,7 @@ use raddle_platform::driver::{Completion, Op, Token};
 use raddle_platform::suspend::{self, Installed, Suspend};
 use raddle_platform::{
     Atomic, Choice, Clock, Context, Driver, Event, Instant, Ordering, Platform, RaceCell, SlotKey,
-    Threads,
+    Strand, Threads,
 };
 
 use super::injector::Linked;
@@ -129,8 +129,10 @@ impl<P: Platform> Worker<P> {
         let header = unsafe { task.as_ref() };
         P::event(&Event::Scheduled { task: header.id, worker: self.index });
         self.in_task.set(true);
+        let outer = header.strand.enter();
         // SAFETY: the task was taken from a queue.
         let ran = unsafe { (header.vtable.run)(task, self) };
+        P::Strand::leave(outer);
         self.in_task.set(false);
         match ran {
             Ran::Parked => {}
@@ -152,6 +154,9 @@ impl<P: Platform> Worker<P> {
             if let Some(task) = self.shared.injector.pop() {
                 return Some(task);
             }
+        }
+        if let Some(task) = self.perturbed() {
+            return Some(task);
         }
         if let Some(task) = NonNull::new(self.lifo.get()) {
             self.lifo.set(core::ptr::null_mut());
@@ -175,6 +180,18 @@ impl<P: Platform> Worker<P> {
             self.local.borrow_mut().pop_front().or_else(|| self.pop_ring())
         };
         queued.or_else(|| self.shared.injector.pop())
+    }
+
+    /// A task from where it is not yet the turn, if the world wants that. (`Native` never does, and
+    /// this vanishes.)
+    #[inline]
+    fn perturbed(&self) -> Option<NonNull<Header<P>>> {
+        match P::choose(Choice::NextTask, 4) {
+            0 => None,
+            1 => self.local.borrow_mut().pop_front(),
+            2 => self.pop_ring(),
+            _ => self.shared.injector.pop(),
+        }
     }
 
     fn pop_ring(&self) -> Option<NonNull<Header<P>>> {
@@ -442,6 +459,7 @@ impl<P: Platform> Worker<P> {
         // SAFETY: the fiber's entry set the yielder, which lives as long as its coroutine; the
         // fiber is the one that runs, so it may suspend itself.
         unsafe { (*fiber.yielder.get().cast::<Yielder>()).suspend(switch) };
+        P::Context::switched();
     }
 
     /// Suspends the running fiber until its token is there, and takes it. (Not in

@@ -17,6 +17,7 @@
 //! ```
 
 use core::cell::{Cell, UnsafeCell};
+use core::convert::Infallible;
 use core::ptr::NonNull;
 
 use corosensei::{Coroutine, CoroutineResult};
@@ -35,11 +36,13 @@ pub(crate) enum Switch {
     Yield,
     /// It waits for a wake.
     Park,
+    /// It has ended, and is never resumed. (Not by returning: see [`Context`].)
+    End,
 }
 
 /// What a fiber suspends itself with.
 pub(crate) type Yielder = corosensei::Yielder<(), Switch>;
-type Stackful = Coroutine<(), Switch, (), FiberStack>;
+type Stackful = Coroutine<(), Switch, Infallible, FiberStack>;
 
 /// A fiber's allocation. The header comes first, so a pointer to it is a pointer to the whole.
 #[repr(C)]
@@ -53,13 +56,6 @@ pub(crate) struct FiberTask<F, T, P: Platform> {
     output: RaceCell<Option<Result<T, JoinError>>, P>,
     stack_size: usize,
     context: Cell<Option<<P::Context as Context>::Handle>>,
-}
-
-/// The fiber's end switches to the worker's stack by returning.
-fn worker_context<P: Platform>() {
-    if let Some(worker) = Worker::<P>::current() {
-        P::Context::switch_to(worker.context());
-    }
 }
 
 impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
@@ -126,6 +122,7 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
             P::Context::switch_to(context);
         }
         let result = coroutine.resume(());
+        P::Context::switched();
         worker.leave_fiber();
         match result {
             CoroutineResult::Yield(Switch::Yield) => {
@@ -134,11 +131,15 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
             }
             CoroutineResult::Yield(Switch::Park) if task.header.state.park() => Ran::Woken,
             CoroutineResult::Yield(Switch::Park) => Ran::Parked,
-            CoroutineResult::Return(()) => {
+            CoroutineResult::Return(never) => match never {},
+            CoroutineResult::Yield(Switch::End) => {
                 if let Some(context) = task.context.take() {
                     P::Context::destroy(context);
                 }
-                if let Some(coroutine) = place.take() {
+                if let Some(mut coroutine) = place.take() {
+                    // SAFETY: the fiber has moved out all that it had: no frame on its stack has
+                    // anything to drop.
+                    unsafe { coroutine.force_reset() };
                     worker.give_stack(coroutine.into_stack());
                 }
                 // SAFETY: this worker runs the task, whose output is written.
@@ -170,8 +171,9 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
         };
         // SAFETY: the name lives in the task, which outlives its stack's use.
         unsafe { stack.set_label(self.header.id, self.header.name.as_deref()) };
-        self.context.set(Some(P::Context::create()));
-        let entry = move |yielder: &Yielder, ()| {
+        self.context.set(Some(P::Context::create(stack.usable())));
+        let entry = move |yielder: &Yielder, ()| -> Infallible {
+            P::Context::switched();
             // SAFETY: the task outlives its coroutine, which runs on its home worker only.
             let task = unsafe { Self::of(header) };
             task.header.yielder.set(core::ptr::from_ref(yielder).cast());
@@ -188,7 +190,11 @@ impl<F: FnOnce() -> T, T, P: Platform> FiberTask<F, T, P> {
                 // A payload may panic in its destructor again.
                 core::mem::forget(catch::<P, _>(|| drop(output)));
             }
-            worker_context::<P>();
+            let worker = Worker::<P>::current();
+            let Some(worker) = worker else { unreachable!("a fiber runs on its worker") };
+            P::Context::switch_for_good(worker.context());
+            yielder.suspend(Switch::End);
+            unreachable!("a fiber that has ended is not resumed");
         };
         // SAFETY: the closure may borrow for less than `'static`, but whoever spawned it promised
         // that what it borrows lives until the task has ended.

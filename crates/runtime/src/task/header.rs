@@ -69,6 +69,8 @@ pub(crate) struct Header<P: Platform> {
     pub(crate) yielder: Cell<*const ()>,
     /// Whether a fiber gave way by yielding, so that it is still in state RUNNING; its worker's.
     pub(crate) yielded: Cell<bool>,
+    /// What the world keeps with the task.
+    pub(crate) strand: P::Strand,
 }
 
 /// A counted pointer to a task.

@@ -11,7 +11,7 @@ pub(crate) mod state;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-use raddle_platform::{Event, Platform, RaceCell};
+use raddle_platform::{Event, Platform, RaceCell, Strand};
 
 pub use builder::Builder;
 pub(crate) use fiber::{FiberTask, Switch, Yielder};
@@ -21,7 +21,7 @@ pub use join::JoinHandle;
 pub use output::JoinError;
 pub(crate) use output::catch;
 
-use crate::scheduler::{Shared, Worker, schedule};
+use crate::scheduler::{Shared, Worker, schedule_new};
 use state::{JOIN_INTEREST, JOIN_WAKER, State};
 
 fn new_header<P: Platform>(
@@ -46,6 +46,7 @@ fn new_header<P: Platform>(
         join_waker: RaceCell::new_in(None),
         yielder: Cell::new(core::ptr::null()),
         yielded: Cell::new(false),
+        strand: P::Strand::child(),
     }
 }
 
@@ -100,7 +101,7 @@ pub(crate) unsafe fn launch<T, P: Platform>(
     let handle = unsafe { JoinHandle::new(TaskRef::from_raw(header)) };
     if shared.registry.insert(header) {
         // SAFETY: creation made the caller the owner of the queue entry.
-        unsafe { schedule(header) };
+        unsafe { schedule_new(header) };
     } else {
         // SAFETY: the task was never queued; the scheduler's reference goes with it.
         unsafe {

@@ -37,7 +37,7 @@ impl<P: Platform> Word<P> {
     }
 
     fn through_paths(&self) {
-        P::fence(Ordering::SeqCst);
+        P::fence(Ordering::SeqCst, &[]);
         <P as Platform>::retry("again");
         if <P::Clock as Clock>::now() > 0 {
             P::spin_loop()

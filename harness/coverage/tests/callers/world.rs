@@ -99,7 +99,7 @@ impl Clock for Now {
 pub(crate) trait Platform {
     type Clock: Clock;
     #[track_caller]
-    fn fence(order: Ordering);
+    fn fence(order: Ordering, handshakes: &[&()]);
     #[track_caller]
     fn retry(reason: &str);
     #[track_caller]
@@ -110,7 +110,7 @@ pub(crate) struct World;
 
 impl Platform for World {
     type Clock = Now;
-    fn fence(_: Ordering) {
+    fn fence(_: Ordering, _: &[&()]) {
         note(Location::caller());
     }
     fn retry(_: &str) {

@@ -33,9 +33,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::super::counted::Counted;
 use super::notifier::{Bell, NativeNotifier, new_eventfd};
 use super::offload::Offload;
 use super::sockets::{check, recv_raw, send_raw, time_until};
@@ -55,7 +55,7 @@ const AT_ONCE: libc::timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
 /// See the [module](self).
 pub(super) struct Epoll {
     epoll: OwnedFd,
-    bell: Arc<Bell>,
+    bell: Counted<Bell>,
     files: Vec<File>,
     slots: Vec<Slot>,
     free: u32,
@@ -174,7 +174,7 @@ impl Epoll {
     }
 
     pub(super) fn notifier(&self) -> NativeNotifier {
-        NativeNotifier(Arc::clone(&self.bell))
+        NativeNotifier(self.bell.clone())
     }
 
     pub(super) fn in_flight(&self) -> usize {

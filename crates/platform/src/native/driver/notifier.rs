@@ -27,9 +27,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::super::counted::Counted;
 use super::sockets::check;
 use crate::driver::Notify;
 
@@ -47,8 +47,8 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    pub(super) fn new(eventfd: OwnedFd, ring: Option<OwnedFd>) -> Arc<Self> {
-        Arc::new(Self { word: AtomicU32::new(AWAKE), eventfd, ring })
+    pub(super) fn new(eventfd: OwnedFd, ring: Option<OwnedFd>) -> Counted<Self> {
+        Counted::new(Self { word: AtomicU32::new(AWAKE), eventfd, ring })
     }
 
     /// What the driver watches.
@@ -111,7 +111,7 @@ pub(super) fn new_eventfd() -> io::Result<OwnedFd> {
 
 /// Wakes a [`NativeDriver`](super::NativeDriver). It may outlive the driver; then it does nothing.
 #[derive(Clone, Debug)]
-pub struct NativeNotifier(pub(super) Arc<Bell>);
+pub struct NativeNotifier(pub(super) Counted<Bell>);
 
 impl Notify for NativeNotifier {
     fn notify(&self) {

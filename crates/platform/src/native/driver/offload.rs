@@ -15,9 +15,11 @@
 //! a driver that looked into the list before is about to find the bell rung.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Condvar;
 use std::time::Duration;
 
+use super::super::counted::Counted;
+use super::super::lock::Lock;
 use super::files;
 use super::notifier::Bell;
 use crate::driver::{Completion, Op, Token};
@@ -29,14 +31,14 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// A driver's part in it.
 pub(super) struct Offload {
-    shared: Arc<Shared>,
+    shared: Counted<Shared>,
     in_flight: usize,
 }
 
 /// What a driver shares with the threads.
 struct Shared {
-    bell: Arc<Bell>,
-    finished: Mutex<Vec<Completion>>,
+    bell: Counted<Bell>,
+    finished: Lock<Vec<Completion>>,
     /// Told of each completion that comes to an empty list.
     first: Condvar,
 }
@@ -44,7 +46,7 @@ struct Shared {
 struct Job {
     op: Op,
     token: Token,
-    of: Arc<Shared>,
+    of: Counted<Shared>,
 }
 
 // SAFETY: the memory that an operation names belongs to its driver until the completion, which
@@ -58,20 +60,15 @@ struct Pool {
     idle: usize,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { queue: VecDeque::new(), threads: 0, idle: 0 });
+static POOL: Lock<Pool> = Lock::new(Pool { queue: VecDeque::new(), threads: 0, idle: 0 });
 /// Told when a job comes.
 static WORK: Condvar = Condvar::new();
 
-/// Nothing panics while it holds one of the locks here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Offload {
-    pub(super) fn new(bell: &Arc<Bell>) -> Self {
-        let finished = Mutex::new(Vec::new());
-        let shared = Shared { bell: Arc::clone(bell), finished, first: Condvar::new() };
-        Self { shared: Arc::new(shared), in_flight: 0 }
+    pub(super) fn new(bell: &Counted<Bell>) -> Self {
+        let finished = Lock::new(Vec::new());
+        let shared = Shared { bell: bell.clone(), finished, first: Condvar::new() };
+        Self { shared: Counted::new(shared), in_flight: 0 }
     }
 
     /// Operations that were submitted and not collected.
@@ -84,8 +81,8 @@ impl Offload {
     /// As [`Driver::submit`](crate::Driver::submit).
     pub(super) unsafe fn submit(&mut self, op: Op, token: Token) {
         self.in_flight += 1;
-        let job = Job { op, token, of: Arc::clone(&self.shared) };
-        let mut pool = lock(&POOL);
+        let job = Job { op, token, of: self.shared.clone() };
+        let mut pool = POOL.lock();
         pool.queue.push_back(job);
         if pool.queue.len() <= pool.idle {
             drop(pool);
@@ -105,12 +102,12 @@ impl Offload {
     }
 
     fn cancel_if(&self, cancelled: impl Fn(Token) -> bool) {
-        let mut pool = lock(&POOL);
+        let mut pool = POOL.lock();
         pool.queue.retain(|job| {
-            let ends = Arc::ptr_eq(&job.of, &self.shared) && cancelled(job.token);
+            let ends = job.of.is(&self.shared) && cancelled(job.token);
             if ends {
                 let completion = Completion { token: job.token, result: -libc::ECANCELED };
-                lock(&self.shared.finished).push(completion);
+                self.shared.finished.lock().push(completion);
             }
             !ends
         });
@@ -120,7 +117,7 @@ impl Offload {
     #[inline]
     pub(super) fn collect(&mut self, completions: &mut Vec<Completion>) {
         if self.in_flight > 0 {
-            let mut finished = lock(&self.shared.finished);
+            let mut finished = self.shared.finished.lock();
             self.in_flight -= finished.len();
             completions.append(&mut finished);
         }
@@ -133,9 +130,11 @@ impl Offload {
         }
         self.cancel_if(|_| true);
         while self.in_flight > 0 {
-            let finished = lock(&self.shared.finished);
-            let waited = self.shared.first.wait_while(finished, |finished| finished.is_empty());
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            let mut finished = self.shared.finished.lock();
+            while finished.is_empty() {
+                finished = finished.wait(&self.shared.first, None).0;
+            }
+            drop(finished);
             self.collect(completions);
         }
     }
@@ -153,7 +152,7 @@ impl Drop for Offload {
 fn start_thread() {
     let builder = std::thread::Builder::new().name("raddle-files".into());
     if builder.spawn(|| serve(Some(IDLE))).is_err() {
-        let mut pool = lock(&POOL);
+        let mut pool = POOL.lock();
         if pool.threads == 1 {
             drop(pool);
             serve(None);
@@ -165,21 +164,21 @@ fn start_thread() {
 
 /// Does what waits; and what comes later, while less than `idle` passes between two.
 fn serve(idle: Option<Duration>) {
-    let mut pool = lock(&POOL);
+    let mut pool = POOL.lock();
     loop {
         if let Some(job) = pool.queue.pop_front() {
             drop(pool);
             run(&job);
             drop(job);
-            pool = lock(&POOL);
+            pool = POOL.lock();
             continue;
         }
         let Some(idle) = idle else { break };
         pool.idle += 1;
-        let (woken, waited) = WORK.wait_timeout(pool, idle).unwrap_or_else(PoisonError::into_inner);
+        let (woken, over) = pool.wait(&WORK, Some(idle));
         pool = woken;
         pool.idle -= 1;
-        if waited.timed_out() && pool.queue.is_empty() {
+        if over && pool.queue.is_empty() {
             break;
         }
     }
@@ -190,7 +189,7 @@ fn run(job: &Job) {
     // SAFETY: the operation is in flight, so its memory is valid, and the driver's to use.
     let result = unsafe { files::block_on(&job.op) };
     let Job { token, of, .. } = job;
-    let mut finished = lock(&of.finished);
+    let mut finished = of.finished.lock();
     finished.push(Completion { token: *token, result });
     let first = finished.len() == 1;
     drop(finished);

@@ -23,8 +23,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
+use super::super::lock::Lock;
 use super::notifier::{new_eventfd, signal_eventfd};
 use super::sockets::check;
 use crate::driver::{Handle, Signal};
@@ -51,7 +51,7 @@ static TABLE: [Slot; SLOTS] = [const { Slot::new() }; SLOTS];
 /// Slots in use, so that closing a socket need not look at the table.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 /// Held while a slot is filled or emptied. Guards the signals that have the handler.
-static INSTALLED: Mutex<Vec<libc::c_int>> = Mutex::new(Vec::new());
+static INSTALLED: Lock<Vec<libc::c_int>> = Lock::new(Vec::new());
 
 fn number(signal: Signal) -> libc::c_int {
     match signal {
@@ -96,7 +96,7 @@ fn install(signal: libc::c_int) -> io::Result<()> {
 pub(super) fn open(signal: Signal) -> io::Result<Handle> {
     let signal = number(signal);
     let eventfd: OwnedFd = new_eventfd()?;
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut installed = INSTALLED.lock();
     let Some(slot) = TABLE.iter().find(|slot| slot.fd.load(Ordering::Relaxed) == EMPTY) else {
         let message = format!("{SLOTS} signal handles are open, which is the most: close some");
         return Err(io::Error::new(io::ErrorKind::QuotaExceeded, message));
@@ -123,7 +123,7 @@ pub(super) fn forget(handle: Handle) {
 
 #[cold]
 fn forget_slot(handle: Handle) {
-    let _filling = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    let _filling = INSTALLED.lock();
     let Some(slot) = TABLE.iter().find(|slot| slot.fd.load(Ordering::Relaxed) == handle.0) else {
         return;
     };

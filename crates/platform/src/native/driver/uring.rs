@@ -38,12 +38,12 @@
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 
+use super::super::counted::Counted;
 use super::files;
 use super::notifier::{Bell, NativeNotifier, new_eventfd};
 use super::offload::Offload;
@@ -93,7 +93,7 @@ type Flag = for<'a> fn(&'a mut Builder) -> &'a mut Builder;
 /// See the [module](self).
 pub(super) struct Uring {
     ring: IoUring,
-    bell: Arc<Bell>,
+    bell: Counted<Bell>,
     /// Operations in the ring.
     in_flight: usize,
     /// How many of them are on files.
@@ -113,7 +113,7 @@ struct Messages {
     works: bool,
     /// One bit for each free slot.
     free: u64,
-    slots: [Option<Arc<Bell>>; 64],
+    slots: [Option<Counted<Bell>>; 64],
 }
 
 impl Uring {
@@ -146,7 +146,7 @@ impl Uring {
     }
 
     pub(super) fn notifier(&self) -> NativeNotifier {
-        NativeNotifier(Arc::clone(&self.bell))
+        NativeNotifier(self.bell.clone())
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -376,11 +376,11 @@ impl Messages {
     }
 
     /// The ring of `bell`, and a slot that remembers it until the message has completed.
-    fn address(&mut self, bell: &Arc<Bell>) -> Option<(i32, usize)> {
+    fn address(&mut self, bell: &Counted<Bell>) -> Option<(i32, usize)> {
         let fd = bell.ring_fd().filter(|_| self.works && self.free != 0)?;
         let slot = self.free.trailing_zeros() as usize;
         self.free &= !(1 << slot);
-        self.slots[slot] = Some(Arc::clone(bell));
+        self.slots[slot] = Some(bell.clone());
         Some((fd, slot))
     }
 

@@ -9,8 +9,9 @@
 //! signal-safety(7) allows: no allocation, no lock, no formatting machinery.
 
 use std::io;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
+use super::super::lock::Lock;
 use super::registry::{self, Overflow};
 
 /// A guard page is SIGSEGV on Linux; std also listens to SIGBUS, and so does this.
@@ -26,8 +27,8 @@ static PREVIOUS: [OnceLock<libc::sigaction>; 2] = [const { OnceLock::new() }; 2]
 ///
 /// The kernel refuses the handler; none is known to.
 pub fn install_overflow_handler() -> io::Result<()> {
-    static INSTALLED: Mutex<bool> = Mutex::new(false);
-    let mut installed = INSTALLED.lock().unwrap_or_else(PoisonError::into_inner);
+    static INSTALLED: Lock<bool> = Lock::new(false);
+    let mut installed = INSTALLED.lock();
     if *installed {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
+use super::super::counted::Counted;
 use super::registry::Geometry;
 use super::slab::{self, Guard, Slab, Stack};
 
@@ -31,7 +31,7 @@ pub struct StackPool {
     idle: Vec<Stack>,
     /// So many of the first `idle` ones have given their pages back.
     trimmed: usize,
-    slabs: Vec<Arc<Slab>>,
+    slabs: Vec<Counted<Slab>>,
     /// So many stacks of the last slab have a guard page, and so a handle or a user.
     protected: usize,
     /// One owner: a pool moves between threads, but is not shared.
@@ -85,7 +85,7 @@ impl StackPool {
         // stacks that the new slab would bring.
         if self.protected == self.geometry.count {
             for slab in &self.slabs {
-                slab.collect(|stack| self.idle.push(stack));
+                Slab::collect(slab, |stack| self.idle.push(stack));
             }
             if let Some(stack) = self.idle.pop() {
                 return Ok(stack);
@@ -95,7 +95,7 @@ impl StackPool {
         }
         let slab = self.slabs.last().expect("only a mapped slab has stacks without a guard page");
         self.guard = slab.protect(self.protected, self.guard)?;
-        let stack = slab.stack(self.protected);
+        let stack = Slab::stack(slab, self.protected);
         self.protected += 1;
         Ok(stack)
     }

@@ -10,7 +10,8 @@
 //! runs *on* that stack, and whoever runs on a stack happens after the label was set.
 
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use super::super::lock::Lock;
 
 /// How a slab is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,7 @@ pub(super) struct Record {
 /// The newest record.
 static HEAD: AtomicPtr<Record> = AtomicPtr::new(core::ptr::null_mut());
 /// Records without a slab. The lock also serialises the pushes onto `HEAD`; no handler takes it.
-static SPARE: Mutex<Vec<&'static Record>> = Mutex::new(Vec::new());
+static SPARE: Lock<Vec<&'static Record>> = Lock::new(Vec::new());
 
 fn newest() -> Option<&'static Record> {
     // ORDERING: pairs with the releasing store in `register`: the record's fields are visible.
@@ -98,7 +99,7 @@ fn newest() -> Option<&'static Record> {
 
 /// Makes the slab at `start` known.
 pub(super) fn register(geometry: Geometry, start: usize) -> &'static Record {
-    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut spare = SPARE.lock();
     if let Some(at) = spare.iter().rposition(|record| record.geometry == geometry) {
         let record = spare.swap_remove(at);
         record.start.store(start, Ordering::Relaxed);
@@ -120,7 +121,7 @@ impl Record {
     /// Forgets the slab. Its memory must still be mapped, else another slab could be there.
     pub(super) fn retire(&'static self) {
         self.start.store(0, Ordering::Relaxed);
-        SPARE.lock().unwrap_or_else(PoisonError::into_inner).push(self);
+        SPARE.lock().push(self);
     }
 
     pub(super) fn label(&self, index: usize) -> &Label {

@@ -1,11 +1,12 @@
 //! One mapping of many stacks, and the handle of a stack.
 
+use core::ops::Range;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::super::counted::Counted;
 use super::registry::{self, Geometry, Label, Record};
 
 /// At most this many stacks share a mapping: one bit each in a word.
@@ -81,7 +82,7 @@ pub(super) struct Slab {
 }
 
 impl Slab {
-    pub(super) fn map(geometry: Geometry) -> io::Result<Arc<Self>> {
+    pub(super) fn map(geometry: Geometry) -> io::Result<Counted<Self>> {
         // NORESERVE: most of a slab is never touched, so it must not count as promised memory.
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -102,7 +103,7 @@ impl Slab {
         // from an integer.
         let start = NonZeroUsize::new(memory.expose_provenance()).expect("mmap never returns 0");
         let record = registry::register(geometry, start.get());
-        Ok(Arc::new(Self { start, geometry, record, returned: AtomicU64::new(0) }))
+        Ok(Counted::new(Self { start, geometry, record, returned: AtomicU64::new(0) }))
     }
 
     fn limit_of(&self, index: usize) -> usize {
@@ -141,20 +142,20 @@ impl Slab {
     /// The handle of stack `index`.
     ///
     /// The caller sees to it that no other handle of this stack exists.
-    pub(super) fn stack(self: &Arc<Self>, index: usize) -> Stack {
-        Stack { slab: Arc::clone(self), index }
+    pub(super) fn stack(this: &Counted<Self>, index: usize) -> Stack {
+        Stack { slab: this.clone(), index }
     }
 
     /// Takes the stacks that were dropped elsewhere.
-    pub(super) fn collect(self: &Arc<Self>, mut into: impl FnMut(Stack)) {
-        if self.returned.load(Ordering::Relaxed) == 0 {
+    pub(super) fn collect(this: &Counted<Self>, mut into: impl FnMut(Stack)) {
+        if this.returned.load(Ordering::Relaxed) == 0 {
             return;
         }
         // ORDERING: pairs with the releasing `fetch_or` in `Stack::drop`: the last user's
         // accesses to the stack happen before the next user's.
-        let mut bits = self.returned.swap(0, Ordering::Acquire);
+        let mut bits = this.returned.swap(0, Ordering::Acquire);
         while bits != 0 {
-            into(self.stack(bits.trailing_zeros() as usize));
+            into(Self::stack(this, bits.trailing_zeros() as usize));
             bits &= bits - 1;
         }
     }
@@ -173,7 +174,7 @@ impl Drop for Slab {
 /// One stack, owned. Dropping it returns it to its slab from any thread;
 /// [`StackPool::give`](super::StackPool::give) is cheaper.
 pub struct Stack {
-    slab: Arc<Slab>,
+    slab: Counted<Slab>,
     index: usize,
 }
 
@@ -191,6 +192,12 @@ impl Stack {
     pub fn limit(&self) -> NonZeroUsize {
         let limit = self.slab.limit_of(self.index);
         NonZeroUsize::new(limit).expect("the mapping does not start at 0")
+    }
+
+    /// The addresses that whoever runs on the stack may touch: those above the guard page.
+    #[inline]
+    pub fn usable(&self) -> Range<usize> {
+        self.limit().get() + self.slab.geometry.guard..self.base().get()
     }
 
     /// The size that the pool was made for, in bytes: what lies between guard page and

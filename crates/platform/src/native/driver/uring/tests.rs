@@ -73,7 +73,7 @@ fn a_wake_rides_with_submissions_and_is_written_without() {
     if !sender.messages.works {
         return eprintln!("left out: no MSG_RING");
     }
-    let (bell, eventfd) = (Arc::clone(&receiver.bell), receiver.bell.eventfd());
+    let (bell, eventfd) = (receiver.bell.clone(), receiver.bell.eventfd());
     let mut receiver = receiver;
     sender.notify_other(&receiver.notifier());
     assert!(bell.rise(), "awake: the word alone tells");

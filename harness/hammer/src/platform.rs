@@ -1,0 +1,236 @@
+//! The world `Hammer`: the machine, with visits, and with what sanitizers must be told.
+
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::cell::UnsafeCell;
+use std::io;
+use std::task::Waker;
+
+use raddle_platform::global::{Handle, Key, Table};
+use raddle_platform::native::driver::NativeDriver;
+use raddle_platform::native::{NativeClock, NativeParker, NativeRng, NativeThreads};
+use raddle_platform::{
+    Bounds, Choice, Event, Instant, Native, Parker, Platform, Race, Site, SlotKey, Threads,
+};
+
+use crate::context::HammerContext;
+use crate::delay::{called, visit};
+use crate::strand::{self, Strand};
+use crate::{atomics, priority};
+
+/// Real threads and memory. Each operation is the one of [`Native`], after a delay that the
+/// [settings](crate::Settings) may ask for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hammer;
+
+impl Platform for Hammer {
+    type AtomicBool = atomics::AtomicBool;
+    type AtomicU32 = atomics::AtomicU32;
+    type AtomicU64 = atomics::AtomicU64;
+    type AtomicUsize = atomics::AtomicUsize;
+    type AtomicPtr<T> = atomics::AtomicPtr<T>;
+    type Race = HammerRace;
+    type Clock = NativeClock;
+    type Rng = NativeRng;
+    type Parker = HammerParker;
+    type Threads = HammerThreads;
+    type Driver = NativeDriver;
+    type Context = HammerContext;
+    type Strand = Strand;
+    type Handshake = Handshake;
+
+    const BOUNDS: Bounds = Native::BOUNDS;
+
+    #[inline(always)]
+    fn fence(order: Ordering, handshakes: &[&Handshake]) {
+        visit();
+        fence(order);
+        for handshake in handshakes {
+            // ORDERING: pairs with itself on the other side of the handshake: whoever comes second
+            // has seen what came before the first one's fence, as it would by the fences alone.
+            handshake.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    #[inline(always)]
+    fn spin_loop() {
+        visit();
+        Native::spin_loop();
+    }
+
+    #[inline(always)]
+    fn retry(_reason: &'static str) {
+        visit();
+    }
+
+    #[inline(always)]
+    fn called() {
+        called();
+    }
+
+    fn choose(kind: Choice, n: usize) -> usize {
+        priority::choose(kind, n)
+    }
+
+    #[inline(always)]
+    fn buggify(_site: Site) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn event(_event: &Event<'_>) {}
+
+    fn global<T: Send + Sync + 'static>(key: &'static Key, init: fn() -> T) -> Handle<T> {
+        visit();
+        GLOBALS.with(|table| table.get_or_insert_default().get(key, init))
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        Native::variable(name)
+    }
+}
+
+/// A word that both sides of a handshake write.
+#[derive(Debug, Default)]
+pub struct Handshake(AtomicU32);
+
+/// Checks nothing itself: the sanitizer sees the accesses. They are visits, so that a thread may
+/// stand in the middle of one.
+#[derive(Debug, Default)]
+pub struct HammerRace;
+
+impl Race for HammerRace {
+    type Read = ();
+    type Write = ();
+    #[inline(always)]
+    fn new() -> Self {
+        Self
+    }
+    #[inline(always)]
+    fn read(&self) {
+        visit();
+    }
+    #[inline(always)]
+    fn write(&self) {
+        visit();
+    }
+}
+
+/// [`NativeParker`], with visits.
+#[derive(Debug)]
+pub struct HammerParker;
+
+impl Parker for HammerParker {
+    fn waker() -> Waker {
+        NativeParker::waker()
+    }
+    fn park() {
+        visit();
+        NativeParker::park();
+    }
+    fn park_until(deadline: Instant) {
+        visit();
+        NativeParker::park_until(deadline);
+    }
+}
+
+/// A thread that was started, and was not joined.
+#[derive(Debug)]
+pub struct Joins(Option<<NativeThreads as Threads>::JoinHandle>);
+
+impl Drop for Joins {
+    fn drop(&mut self) {
+        // Whoever lets a thread go shares its result with it until one of both is the last owner,
+        // and there std has a fence, which ThreadSanitizer does not understand.
+        if cfg!(raddle_sanitize = "thread") {
+            core::mem::forget(self.0.take());
+        }
+    }
+}
+
+/// [`NativeThreads`], whose threads know where they come from.
+#[derive(Debug)]
+pub struct HammerThreads;
+
+impl Threads for HammerThreads {
+    type JoinHandle = Joins;
+
+    fn spawn(name: String, body: Box<dyn FnOnce() + Send>) -> io::Result<Self::JoinHandle> {
+        visit();
+        let path = strand::next_thread();
+        let body = move || {
+            strand::begin(path);
+            body();
+        };
+        NativeThreads::spawn(name, Box::new(body)).map(|handle| Joins(Some(handle)))
+    }
+
+    fn join(mut handle: Self::JoinHandle) -> Result<(), Box<dyn Any + Send>> {
+        visit();
+        handle.0.take().map_or(Ok(()), NativeThreads::join)
+    }
+
+    fn id() -> u64 {
+        NativeThreads::id()
+    }
+
+    fn yield_now() {
+        visit();
+        NativeThreads::yield_now();
+    }
+
+    fn available_parallelism() -> usize {
+        NativeThreads::available_parallelism()
+    }
+
+    fn slot(key: SlotKey) -> *mut () {
+        NativeThreads::slot(key)
+    }
+
+    fn set_slot(key: SlotKey, value: *mut ()) -> *mut () {
+        NativeThreads::set_slot(key, value)
+    }
+
+    fn on_exit(f: Box<dyn FnOnce()>) {
+        NativeThreads::on_exit(f);
+    }
+
+    fn panicking() -> bool {
+        NativeThreads::panicking()
+    }
+
+    fn tearing_down() -> bool {
+        NativeThreads::tearing_down()
+    }
+}
+
+/// A lock that a sanitizer sees. (It does not see into std's, whose slow paths are compiled without
+/// it.)
+struct Globals {
+    locked: AtomicBool,
+    table: UnsafeCell<Option<Table>>,
+}
+
+// SAFETY: the table is touched under the lock only.
+unsafe impl Sync for Globals {}
+
+static GLOBALS: Globals = Globals { locked: AtomicBool::new(false), table: UnsafeCell::new(None) };
+
+impl Globals {
+    fn with<R>(&self, f: impl FnOnce(&mut Option<Table>) -> R) -> R {
+        struct Unlock<'a>(&'a AtomicBool);
+        impl Drop for Unlock<'_> {
+            fn drop(&mut self) {
+                // ORDERING: pairs with the acquiring swap below.
+                self.0.swap(false, Ordering::Release);
+            }
+        }
+        // ORDERING: pairs with the releasing swap above.
+        while self.locked.swap(true, Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        let _unlock = Unlock(&self.locked);
+        // SAFETY: the lock is held.
+        f(unsafe { &mut *self.table.get() })
+    }
+}
