@@ -240,6 +240,10 @@ fn the_ratchet_finds_what_is_covered_no_longer() {
         assert_eq!((ratchet.lost(&report).len(), ratchet.gone(&report)), (0, 3));
     });
     assert!(Ratchet::parse("no point").is_err());
+    assert!(Ratchet::parse("file function operation#1 failed").is_ok());
+    for wrong in ["file function operation#1 perhaps", "file function operation failed"] {
+        assert!(Ratchet::parse(wrong).expect_err("no point").contains("line 1"), "{wrong}");
+    }
 }
 
 #[test]

@@ -51,7 +51,7 @@ const INDEX: u8 = 5;
 
 /// The same bytes with right checksums: of each chunk, as far as there are lengths that can be
 /// believed, and of the end of the file.
-fn repair(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn repair(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut at = PREAMBLE;
     while let Some(frame) = bytes.get(at..at + FRAME) {

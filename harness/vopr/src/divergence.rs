@@ -392,3 +392,37 @@ impl fmt::Display for Divergence {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::Replayed;
+    use crate::decisions::{Certificate, Decision, INTERVAL, Kind, Trace};
+
+    /// Of a certificate four bits are known after each decision, and all after some.
+    #[test]
+    fn a_certificate_counts_as_a_whole_where_it_is_known() {
+        let (recorded, other) = (Certificate::from_bits(0x10), Certificate::from_bits(0x20));
+        assert_eq!(recorded.mark(), other.mark());
+        let all = INTERVAL + 3;
+        let mut trace = Trace::new(7, vec![Decision::new(Kind::Schedule, 2, 0); all]);
+        for count in 1..=all {
+            let full = count.is_multiple_of(INTERVAL).then_some(recorded);
+            trace.prefixes.restore(recorded.mark(), full);
+        }
+        trace.prefixes.end(recorded);
+        let trace = Rc::new(trace);
+        let mut part = Replayed::new(Rc::clone(&trace), INTERVAL, true);
+        assert!(part.fits(INTERVAL, Certificate::from_bits(0x21)), "so far it is not replayed");
+        let mut replayed = Replayed::new(trace, usize::MAX, true);
+        assert!(replayed.fits(INTERVAL - 2, other), "nobody knows");
+        assert!(!replayed.fits(INTERVAL - 2, Certificate::from_bits(0x21)), "its mark is another");
+        assert!(!replayed.fits(INTERVAL - 1, other), "here it is known");
+        assert_eq!(replayed.agreed(), Some((0, Certificate::default())));
+        assert!(replayed.fits(INTERVAL - 1, recorded));
+        assert_eq!(replayed.agreed(), Some((INTERVAL as u64, recorded)));
+        assert!(replayed.fits(all - 2, other) && !replayed.fits(all - 1, other), "and at the end");
+        assert!(replayed.fits(all, other), "what comes after the trace is not compared");
+    }
+}

@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(root_from(None, ci), Ok((3, Origin::CiSeed)));
         assert_eq!(root_from(None, |_| None), Ok((DEFAULT_ROOT, Origin::Constant)));
         assert!(root_from(None, |_| Some("seven".to_owned())).is_err());
-        assert_eq!(parse("0xff"), Ok(255));
+        assert_eq!((parse("0xff"), parse("0XFf"), parse(" 10 ")), (Ok(255), Ok(255), Ok(10)));
         assert!(parse("").is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use raddle_platform::{Atomic, Ordering, Platform, Rng};
+use raddle_platform::{Atomic, Ordering, Parker, Platform, Rng, Threads};
 use raddle_scenarios::{Expect, Scenario, scope};
 use raddle_vopr::seeds::{DEFAULT_ROOT, Purpose, derive};
 use raddle_vopr::{
@@ -249,7 +249,11 @@ fn the_child_of_other_tests() {
             wrong()
         }
     };
-    TestCase::new("tests/child").check(&Simulation::new(), program);
+    let mut case = TestCase::new("tests/child");
+    if let Some(directory) = std::env::var_os("RADDLE_TESTS_UNDER") {
+        case = case.under(directory);
+    }
+    case.check(&Simulation::new(), program);
 }
 
 #[test]
@@ -282,12 +286,77 @@ fn all_is_kept_of_good_runs_where_that_is_wanted() {
     let root = folder("always");
     let (passed, text) = child(&root, &[("RADDLE_TESTS_PASS", "1")]);
     assert!(passed && !root.join("tests__child").exists(), "{text}");
+    assert_eq!(
+        json(&root.join("tests__child_summary.json"))["passed"],
+        true,
+        "that is always kept"
+    );
     let variables = [("RADDLE_TESTS_PASS", "1"), ("RADDLE_ARTIFACTS", "always")];
     let (passed, text) = child(&root, &variables);
     assert!(passed, "{text}");
     let kept = root.join(format!("tests__child/{DEFAULT_ROOT:#018x}"));
     assert_eq!(json(&kept.join("repro_manifest.json"))["passed"], true);
     assert!(kept.join("trace").is_file());
+    // What a test says itself counts more than the environment.
+    let other = folder("always-elsewhere");
+    let under = [("RADDLE_TESTS_UNDER", other.to_str().expect("UTF-8"))];
+    fs::remove_dir_all(&root).expect("it was there");
+    let (passed, text) = child(&root, &under);
+    assert!(!passed && other.join("tests__child").is_dir() && !root.exists(), "{text}");
+}
+
+fn keep_of(name: &str, program: &dyn Fn()) -> Kept {
+    let simulation = Simulation::new().seed(1);
+    let report = simulation.run(program);
+    TestCase::new("tests/kept")
+        .under(folder(name))
+        .keep(&simulation, &report, program)
+        .expect("room")
+}
+
+#[test]
+fn a_manifest_says_how_far_the_run_came() {
+    let phases = |name: &str, program: &dyn Fn()| {
+        json(&keep_of(name, program).manifest)["phases_executed"].to_string()
+    };
+    assert_eq!(phases("good", &|| {}), r#"["setup","run","end","oracles"]"#);
+    assert_eq!(phases("panic", &wrong), r#"["setup","run","oracles"]"#);
+    let leak = || {
+        let for_ever = Box::new(|| {
+            loop {
+                <Sim as Platform>::Parker::park();
+            }
+        });
+        <Sim as Platform>::Threads::spawn("sleeper".to_owned(), for_ever).expect("a thread");
+    };
+    assert_eq!(phases("leak", &leak), r#"["setup","run","end","oracles"]"#);
+}
+
+#[test]
+fn a_log_says_what_it_leaves_out() {
+    let kept = keep_of("long", &|| (0..25_000).for_each(|_| _ = <Sim as Platform>::Rng::u64()));
+    let log = fs::read_to_string(kept.directory.join("event_log.txt")).expect("kept");
+    let said = log.lines().find_map(|line| line.strip_prefix("… ")?.split(' ').next());
+    let said: u64 = said.expect("it says so").parse().expect("a number");
+    let shown = log.lines().filter(|line| line.starts_with("step ")).count() as u64;
+    assert!(shown == 20_000 && said > 5_000, "{shown}, {said}");
+    let all = trace::load(&kept.trace).expect("a trace").events;
+    assert_eq!(said + shown, all.count() + all.dropped());
+}
+
+#[test]
+fn a_program_that_is_another_each_time_is_told() {
+    let runs = core::cell::Cell::new(0);
+    let kept = keep_of("another", &|| {
+        runs.set(runs.get() + 1);
+        scope::<Sim, _>(|threads| {
+            (0..runs.get()).for_each(|_| drop(threads.spawn(|| ())));
+        });
+    });
+    assert!(runs.get() > 1);
+    let log = fs::read_to_string(kept.directory.join("event_log.txt")).expect("kept");
+    assert!(log.contains("a replay gave another execution"), "{log}");
+    assert_eq!(trace::load(&kept.trace).expect("a trace").events.count(), 0);
 }
 
 /// Where the root comes from: given, `RADDLE_SEED`, `CI_SEED`, the constant; in that order.

@@ -218,6 +218,9 @@ fn a_replay_stops_where_it_is_told() {
     assert_eq!(stopped(Stop::Step(17)).position().steps, 17);
     assert_eq!(stopped(Stop::Decision(9)).position().decisions, 9);
     assert!(stopped(Stop::Time(MS)).position().now >= MS);
+    let mut replayer = stopped(Stop::Step(17));
+    replayer.run_to(Stop::Step(5));
+    assert_eq!(replayer.position().steps, 18, "by one at least");
     for number in 25..35 {
         let mut replayer = stopped(Stop::Event(number));
         assert!(replayer.events() >= number);

@@ -312,6 +312,24 @@ fn the_whole_keyspace_is_checked_between_moments_of_rest() {
     assert_eq!(found.culprit, 7, "{found}");
 }
 
+/// An unanswered call takes effect once, also where the pieces in which it does are many.
+#[test]
+fn an_unanswered_write_that_was_seen_does_not_come_again() {
+    let history = |size: i64, after: Reply| {
+        let mut script = Keys::new();
+        script.invoke(0, MapOp::set("a", "1"));
+        script.call(1, get("a"), value("1"));
+        script.call(1, MapOp::Del(keys(&["a"])), Reply::Integer(1));
+        script.call(1, MapOp::DbSize, Reply::Integer(size));
+        script.call(1, get("a"), after);
+        script.verdict()
+    };
+    history(0, Reply::Nil).unwrap();
+    assert_eq!(counterexample(history(1, Reply::Nil)).culprit, 3);
+    assert_eq!(counterexample(history(1, value("1"))).culprit, 3);
+    assert_eq!(counterexample(history(0, value("1"))).culprit, 4);
+}
+
 #[test]
 fn what_one_piece_leaves_undecided_the_next_ones_decide_once() {
     let history = |values: [&str; 2]| {

@@ -281,6 +281,101 @@ fn what_a_reader_does_not_know_it_passes_over() {
     assert_eq!(cut.trace, recording.trace);
 }
 
+/// The sample with another index, whose checksums are right.
+fn indexed_by(places: &[(u8, u32, u64, u64)]) -> Vec<u8> {
+    let number = |out: &mut Vec<u8>, mut value: u64| {
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    };
+    let mut index = Vec::new();
+    number(&mut index, places.len() as u64);
+    for (kind, length, first, count) in places {
+        index.push(*kind);
+        number(&mut index, u64::from(*length));
+        number(&mut index, *first);
+        number(&mut index, *count);
+    }
+    let (_, whole) = sample();
+    let mut at = [0; 8];
+    at.copy_from_slice(&whole[whole.len() - 16..whole.len() - 8]);
+    let mut file = whole[..u64::from_le_bytes(at) as usize].to_vec();
+    file.push(5);
+    file.extend((index.len() as u32).to_le_bytes());
+    file.extend([0; 4]);
+    file.extend(index);
+    file.extend([0; 16]);
+    fuzz::repair(&file)
+}
+
+#[test]
+fn an_index_is_believed_only_where_the_file_says_the_same() {
+    let (recording, bytes) = sample();
+    let reader = Reader::new(std::io::Cursor::new(bytes)).expect("whole");
+    let kind = |kind| match kind {
+        ChunkKind::Header => 1,
+        ChunkKind::Decisions => 2,
+        ChunkKind::Events => 3,
+        ChunkKind::Ending => 4,
+        ChunkKind::Index => 5,
+        ChunkKind::Other(number) => number,
+    };
+    let places: Vec<_> =
+        reader.places().iter().map(|it| (kind(it.kind), it.length, it.first, it.count)).collect();
+    assert_eq!(indexed_by(&places), *bytes, "the index as it is");
+    let open = |file: &[u8]| {
+        let reader = Reader::new(std::io::Cursor::new(file)).expect("its header is whole");
+        (reader.is_indexed(), reader.recording().expect("memory"))
+    };
+    // One that does not fit is not used: everything is found without it.
+    let mut first = places.clone();
+    first[0].0 = 0x90;
+    let mut longer = places.clone();
+    longer.push((0x90, 1, 0, 0));
+    for wrong in [first, longer, places[..places.len() - 1].to_vec()] {
+        let (indexed, found) = open(&indexed_by(&wrong));
+        assert!(!indexed, "{wrong:?}");
+        assert_eq!((&found.trace, &found.events), (&recording.trace, &recording.events));
+        assert!(found.loss.expect("the index is wrong").only_events);
+    }
+    // One that says that a chunk is another: that chunk is lost, and that is said.
+    let mut hidden = places.clone();
+    let events = hidden.iter_mut().find(|place| place.0 == 3).expect("some");
+    events.0 = 0x90;
+    let (indexed, found) = open(&indexed_by(&hidden));
+    assert!(indexed && found.events.count() < recording.events.count());
+    assert!(found.loss.expect("it says so").only_events);
+}
+
+/// Chunks that are whole, and of which one is not there.
+#[test]
+fn a_chunk_that_is_missing_is_missed() {
+    let (recording, whole) = sample();
+    for marked in [true, false] {
+        let mut recording = recording.clone();
+        if !marked {
+            let (seed, decisions) = (recording.trace.seed, recording.trace.decisions.clone());
+            recording.trace = raddle_vopr::Trace::new(seed, decisions);
+        }
+        let bytes = trace::encode(&recording).expect("it fits");
+        assert!(!marked || bytes == *whole);
+        let reader = Reader::new(std::io::Cursor::new(&bytes)).expect("whole");
+        let of = reader.places().iter().filter(|place| place.kind == ChunkKind::Decisions);
+        let of: Vec<_> = of.collect();
+        let (gone, next) = (of[1], of[2]);
+        let cut = [&bytes[..gone.offset as usize], &bytes[next.offset as usize..]].concat();
+        let found = trace::decode(&cut).expect("its header is whole");
+        assert_eq!(found.trace.decisions[..], recording.trace.decisions[..gone.first as usize]);
+        let loss = found.loss.expect("it says so");
+        let place = (loss.offset, loss.bytes, loss.decisions_read);
+        assert_eq!(place, (gone.offset, cut.len() as u64 - gone.offset, gone.first));
+        assert_eq!(loss.decisions_recorded, Some(recording.trace.decisions.len() as u64));
+        assert!(!loss.only_events);
+    }
+}
+
 #[test]
 fn two_bytes_for_a_decision_are_enough() {
     let (recording, bytes) = sample();

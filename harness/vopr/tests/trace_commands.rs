@@ -123,6 +123,40 @@ fn a_replay_stops_where_it_is_told() {
     }
     let (code, text) = run(REPLAY, &[&path, "--break", "where:1"]);
     assert_eq!(code, 2, "{text}");
+    // A place that was passed is come to again after a new start.
+    for place in ["step:9", "event:14"] {
+        let script = "reset; run; quit";
+        let (_, text) = run(REPLAY, &[&path, "--break", place, "-c", script]);
+        assert_eq!(text.matches(&format!("stopped at 0: {place}")).count(), 2, "{text}");
+    }
+}
+
+#[test]
+fn a_replay_stops_at_the_event_and_at_the_task_that_are_named() {
+    let scenario = scenarios().into_iter().find(|it| it.name == "runtime/shutdown_against_spawn");
+    let plain = save("tasks.trace", &simulate(&scenario.expect("in the list"), 1));
+    let full = file("tasks-full.trace").to_str().expect("UTF-8").to_owned();
+    assert_eq!(run(REPLAY, &[&plain, "--record", &full]).0, 0);
+    let recording = trace::load(Path::new(&full)).expect("written");
+    let events: Vec<_> = recording.events.iter().collect();
+    let stops_at = |place: &str, number: usize| {
+        let (_, text) = run(REPLAY, &[&plain, "--break", place, "-c", "quit"]);
+        let trace::Event { thread, what, site, step, .. } = &events[number];
+        let shown = format!("  after: thread {thread} {what} at {site}");
+        assert!(text.lines().any(|line| line == shown), "{place}, {shown}: {text}");
+        assert!(text.contains(&format!(", step {step}, ")), "{place}, {step}: {text}");
+    };
+    for number in [1, 5, 6, 50, events.len()] {
+        stops_at(&format!("event:{number}"), number - 1);
+    }
+    let mut tasks: Vec<_> = events.iter().filter_map(|event| event.field("task")).collect();
+    tasks.sort_unstable();
+    tasks.dedup();
+    assert!(!tasks.is_empty());
+    for task in tasks {
+        let first = events.iter().position(|event| event.field("task") == Some(task));
+        stops_at(&format!("task:{task}"), first.expect("it is one of them"));
+    }
 }
 
 #[test]

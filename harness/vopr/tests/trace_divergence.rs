@@ -89,6 +89,7 @@ fn another_decision_is_reported_where_it_is_asked_for() {
     assert_eq!(actual.options, expected.options + 1, "{found}");
     assert_eq!(found.enabled.len(), actual.options, "{found}");
     assert_eq!((found.last.len(), found.next.len()), (16, 5), "{found}");
+    assert!(found.next[0].starts_with(&format!("decision {}: ", found.index)), "{found}");
     // Up to there the replay is the execution: its certificate is the one that was recorded.
     let (count, full) = found.agreed.expect("it has certificates");
     assert_eq!(report.trace.certificate_after(count as usize), Some(full));
@@ -107,7 +108,7 @@ fn a_certificate_that_differs_first_is_told_from_its_symptom() {
     let found = divergence(&report.trace, change);
     assert_eq!(found.case, Case::CertificateFirst, "{found}");
     let symptom = found.symptom.as_ref().expect("it comes later");
-    assert!(found.index < symptom.index, "{found}");
+    assert!(found.index < symptom.index && found.step < symptom.step, "{found}");
     assert_ne!(symptom.expected.map(|it| it.options), symptom.actual.map(|it| it.options));
     let (count, _) = found.agreed.expect("it has certificates");
     assert!(count <= found.index && found.index < count + INTERVAL as u64, "{found}");
@@ -147,6 +148,12 @@ fn an_end_that_comes_early_or_not_at_all_is_reported() {
     assert!(found.is_unexpected_end() && found.expected.is_none(), "{found}");
     let again = replay(&cut, Change::default());
     assert!(matches!(again.replayed(), Err(Error::UnexpectedEnd(_))));
+    // Also where it went another way before.
+    let change = Change { private: true, ..Change::default() };
+    let found = divergence(&cut, change);
+    assert_eq!(found.case, Case::CertificateFirst, "{found}");
+    assert!(found.expected.is_some() && found.is_unexpected_end(), "{found}");
+    assert!(matches!(replay(&cut, change).replayed(), Err(Error::UnexpectedEnd(_))));
     let mut long = report.trace.clone();
     long.decisions.push(long.decisions[0]);
     let found = divergence(&long, Change::default());
@@ -174,7 +181,8 @@ fn reports_have_a_bounded_size() {
         let handles: Vec<_> = (0..threads)
             .map(|_| {
                 use raddle_platform::Threads;
-                <Sim as Platform>::Threads::spawn(long.clone(), Box::new(|| {})).expect("a thread")
+                let run = || (0..50).for_each(|_| <Sim as Platform>::Threads::yield_now());
+                <Sim as Platform>::Threads::spawn(long.clone(), Box::new(run)).expect("a thread")
             })
             .collect();
         for handle in handles {
@@ -187,6 +195,10 @@ fn reports_have_a_bounded_size() {
     let again = Simulation::new().replay(report.trace.clone()).run(|| names(true));
     let found = again.divergence.as_ref().expect("it diverges");
     assert!(found.to_string().len() < 40_000, "{} bytes", found.to_string().len());
+    let (last, rest) = found.enabled.split_last().expect("many can run");
+    let left_out = found.actual.expect("it asks").options - rest.len();
+    assert_eq!((rest.len(), last.clone()), (32, format!("… and {left_out} more")));
+    assert!(rest.iter().all(|it| it.chars().count() <= 201), "texts, too");
 }
 
 #[test]

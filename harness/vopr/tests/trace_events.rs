@@ -91,6 +91,16 @@ fn room_is_bounded_by_each_policy() {
     }
     let fail = small(Overflow::Fail);
     assert_eq!(fail.failure().expect("no room").kind, FailureKind::Recording);
+    // Whatever the room is, it is enough, and is used.
+    for cap_bytes in (300..2_000).step_by(37) {
+        for overflow in [Overflow::Stop, Overflow::Ring] {
+            let record = Record { cap_bytes, overflow, ..Record::level(Level::Operations) };
+            let report = run(record);
+            let kept = report.events.as_ref().expect("recorded");
+            assert!(kept.bytes() <= cap_bytes, "{overflow:?}: {} of {cap_bytes}", kept.bytes());
+            assert!(kept.bytes() >= cap_bytes / 2 || kept.dropped() == 0, "{overflow:?}");
+        }
+    }
 }
 
 /// A program that does a little of everything, on the runtime that ships.

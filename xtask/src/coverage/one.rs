@@ -190,11 +190,17 @@ impl Options {
         let status = command
             .status()
             .map_err(|error| Error::new(format!("cannot run {}: {error}", binary.display())))?;
-        match status.code() {
-            Some(0) => Ok(true),
-            Some(1) => Ok(false),
-            _ => Err(Error::new(format!("{} ended with {status}", harness.package))),
-        }
+        let ended = || Error::new(format!("{} ended with {status}", harness.package));
+        passed(status.code()).ok_or_else(ended)
+    }
+}
+
+/// Whether all scenarios passed, by the exit code of who ran them; nothing if it did not.
+fn passed(code: Option<i32>) -> Option<bool> {
+    match code {
+        Some(0) => Some(true),
+        Some(1) => Some(false),
+        _ => None,
     }
 }
 
@@ -243,4 +249,51 @@ fn build(package: &str) -> Result<PathBuf, Error> {
         .filter_map(|line| serde_json::from_str::<Built>(line).ok()?.executable)
         .next_back()
         .ok_or_else(|| Error::new(format!("cargo built no executable of {package}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use raddle_coverage::{Catalogue, Ratchet, Report};
+
+    use super::{Harness, Options, passed};
+
+    #[derive(Debug, Parser)]
+    struct Command {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn nothing(_: &Catalogue, _: &Report<'_>) {}
+
+    const fn harness(check: fn(&Report<'_>) -> Vec<String>) -> Harness {
+        Harness { name: "x", package: "x", ratchet: "x", ratchet_head: "", tell: nothing, check }
+    }
+
+    /// Whether something is wrong.
+    fn judge(argument: &str, harness: &Harness, report: &Report<'_>, passed: bool) -> bool {
+        let Command { options } = Command::parse_from(["test", argument]);
+        let ratchet = Ratchet::parse("a b c#1\n").expect("a point");
+        options.judge(harness, report, Some(&ratchet), passed)
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_makes_the_check_fail() {
+        let (good, bad) = (harness(|_| Vec::new()), harness(|_| vec!["wrong".to_owned()]));
+        let report = Report::default();
+        let errors = Report { errors: vec!["stale".to_owned()], ..Report::default() };
+        for argument in ["--check", "--check-ratchet"] {
+            assert!(!judge(argument, &good, &report, true));
+            assert!(judge(argument, &good, &errors, true), "an error");
+            assert!(judge(argument, &good, &report, false), "a scenario that did not pass");
+        }
+        assert!(judge("--check", &bad, &report, true), "what the harness asks for");
+        assert!(!judge("--check-ratchet", &bad, &report, true), "nobody asked for it");
+    }
+
+    #[test]
+    fn only_two_codes_say_that_scenarios_were_run() {
+        assert_eq!([0, 1].map(|code| passed(Some(code))), [Some(true), Some(false)]);
+        assert_eq!([Some(2), Some(101), None].map(passed), [None; 3]);
+    }
 }

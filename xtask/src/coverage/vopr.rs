@@ -66,8 +66,12 @@ impl Vopr {
         let ran = self.options.runs();
         let verdict = self.options.run(&HARNESS, &arguments)?;
         let struck = !ran || tell_faults(&results)?;
-        Ok(if struck { verdict } else { Verdict::Bad })
+        Ok(both(verdict, struck))
     }
+}
+
+fn both(verdict: Verdict, struck: bool) -> Verdict {
+    if struck { verdict } else { Verdict::Bad }
 }
 
 /// What `--json` of the sweep says of faults: how often each kind that is on struck.
@@ -103,4 +107,95 @@ fn check(report: &Report<'_>) -> Vec<String> {
         (reached < goal).then(|| format!("{name}: {reached:.1}% is less than {goal:.0}%"))
     };
     Subject::ALL.into_iter().filter_map(below).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fs;
+
+    use raddle_coverage::{Catalogue, Entry, Evidence, Hit, Hits, Operation, State, Subject, join};
+
+    use super::super::catalogue;
+    use super::{both, check, tell_faults};
+    use crate::Verdict;
+    use crate::workspace::Workspace;
+
+    /// What `--check` says where all of these was reached.
+    fn checked(catalogue: &Catalogue, reached: &[&Entry]) -> Vec<String> {
+        let mut hits = Hits::default();
+        for entry in reached {
+            let name = entry.operation.name.clone();
+            let operation = Operation { name, orderings: Vec::new() };
+            let hit = Hit { operation, count: 1, succeeded: 1, failed: 1, threads: 1 };
+            hits.note(entry.site.clone(), hit).expect("each site once");
+        }
+        let others = BTreeMap::new();
+        let evidence =
+            Evidence { harness: Some("vopr"), hits: &hits, others: &others, lines: None };
+        check(&join(catalogue, &evidence))
+    }
+
+    #[test]
+    fn each_subject_has_its_bound() {
+        let catalogue = catalogue(&Workspace::own().expect("there")).expect("readable");
+        let others = BTreeMap::new();
+        let hits = Hits::default();
+        let evidence =
+            Evidence { harness: Some("vopr"), hits: &hits, others: &others, lines: None };
+        let nothing = join(&catalogue, &evidence);
+        let points = nothing.points.iter();
+        let points = points.filter(|point| !matches!(point.state, State::Excluded(_)));
+        let mut wanted: Vec<_> = points.map(|point| point.entry).collect();
+        wanted.dedup_by_key(|entry| &entry.site);
+        let none: Vec<String> = Vec::new();
+        assert_eq!(checked(&catalogue, &wanted), none, "all is reached");
+        for (name, percent) in [
+            ("time", 90),
+            ("random", 90),
+            ("retry", 90),
+            ("scheduler", 90),
+            ("network", 100),
+            ("file", 100),
+            ("ring", 100),
+        ] {
+            let subject = Subject::ALL.into_iter().find(|subject| subject.name() == name);
+            let subject = subject.expect("it is one");
+            let of = |entry: &&&Entry| Subject::of(entry) == subject;
+            let all = wanted.iter().filter(of).count();
+            if all == 0 {
+                assert!(["file", "random"].contains(&name), "{name} has operations of its own");
+                continue;
+            }
+            // So few may be missing, and no one more.
+            let may = all - (all * percent).div_ceil(100);
+            let without = |count: usize| {
+                let missing: Vec<_> =
+                    wanted.iter().filter(of).take(count).map(|entry| &entry.site).collect();
+                let rest = wanted.iter().filter(|entry| !missing.contains(&&entry.site));
+                checked(&catalogue, &rest.copied().collect::<Vec<_>>())
+            };
+            assert_eq!(without(may), none, "{name}: {may} of {all} may be missing");
+            let wrong = without(may + 1);
+            assert!(wrong.len() == 1 && wrong[0].starts_with(name), "{name}: {wrong:?}");
+            assert!(wrong[0].ends_with(&format!("is less than {percent}%")), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_that_never_struck_is_bad() {
+        let file = std::env::temp_dir().join(format!("raddle-faults-{}", std::process::id()));
+        let tell = |text: &str| {
+            fs::write(&file, text).expect("room");
+            tell_faults(&file)
+        };
+        assert!(matches!(tell(r#"{"faults":{"crash":3,"reset":1}}"#), Ok(true)));
+        assert!(matches!(tell(r#"{"faults":{"crash":3,"reset":0}}"#), Ok(false)));
+        assert!(matches!(tell(r#"{"faults":{}}"#), Ok(true)));
+        assert!(tell("{}").is_err());
+        fs::remove_file(&file).expect("it was there");
+        assert!(matches!(both(Verdict::Good, true), Verdict::Good));
+        assert!(matches!(both(Verdict::Good, false), Verdict::Bad));
+        assert!(matches!(both(Verdict::Bad, true), Verdict::Bad));
+    }
 }

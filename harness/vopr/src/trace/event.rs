@@ -367,3 +367,14 @@ impl Decoder {
         Ok(What::Told { kind, fields })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::decode;
+
+    #[test]
+    fn a_chunk_ends_where_its_events_end() {
+        assert_eq!(decode(&[0, 0]), Ok(Vec::new()));
+        assert!(decode(&[0, 0, 7]).is_err() && decode(&[0, 1]).is_err());
+    }
+}
