@@ -22,7 +22,7 @@ use crate::disk::Owner;
 use crate::faults::FaultKind;
 use crate::history::{Effect, Name, Operation};
 use crate::net::{self, Refusal, target};
-use crate::parker::{deadline_ns, set_token};
+use crate::parker::set_token;
 use crate::platform::Sim;
 use crate::schedule::wait;
 use crate::world::{Class, Failed, Woken, World, operate, stop, try_with, with};
@@ -302,7 +302,6 @@ impl Driver for SimDriver {
         });
         let sleeps = sleeps.unwrap_or_else(|Failed| stop());
         if sleeps {
-            let deadline = deadline.and_then(deadline_ns);
             wait(Operation::plain(Name::Wait), Location::caller(), self.token, deadline);
             let advanced = with(|world| {
                 self.wait_at_sockets(world, false);
@@ -389,7 +388,6 @@ impl Driver for SimDriver {
         interest: Interest,
         deadline: Option<Instant>,
     ) -> io::Result<bool> {
-        let deadline = deadline.and_then(deadline_ns);
         let operation = Operation::socket(Name::BlockUntilReady, handle.0);
         loop {
             let token = ask(|world| {

@@ -67,8 +67,8 @@ kinds! {
     EmptyWait = "empty wait", Process, 2048;
     /// A thread does not run for a stretch of time.
     Pause = "pause", Process, 32;
-    /// The wall clock jumps, forward or back; the monotonic one jumps forward, as when a machine
-    /// was suspended.
+    /// The wall clock of a node jumps, forward or back; or both its clocks jump forward, as when the
+    /// machine was suspended.
     ClockJump = "clock jump", Clock, 1024;
     /// The wall clock runs faster or slower than the monotonic one.
     ClockSkew = "clock skew", Clock, 65536;
@@ -476,12 +476,12 @@ impl World {
         Ok(clocks.wall_offset_ns + drifted)
     }
 
-    /// The whole machine may have been suspended since the clock was read before.
+    /// The machine of the current thread may have been suspended since its clock was read before.
     pub(crate) fn clock_jump(&mut self) -> Result<(), Failed> {
-        match self.strikes(FaultKind::ClockJump, 4)? {
-            0 => Ok(()),
-            jump => self.come_to(self.now + (10_000_000 << (6 * jump))),
+        if let jump @ 1.. = self.strikes(FaultKind::ClockJump, 4)? {
+            self.jump(self.node(), 10_000_000 << (6 * jump));
         }
+        Ok(())
     }
 
     /// The current thread may not run for a while: `true` if so, and it was decided who goes on.

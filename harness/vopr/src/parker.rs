@@ -48,11 +48,6 @@ pub(crate) fn set_token(name: Name, token: u32, serial: u64) {
     });
 }
 
-/// As the simulator has deadlines: in the world's time, and none is not the far future.
-pub(crate) fn deadline_ns(deadline: Instant) -> Option<u64> {
-    (deadline != Instant::FAR_FUTURE).then(|| with(|world| world.world_time(deadline.as_nanos())))
-}
-
 impl Parker for SimParker {
     fn waker() -> Waker {
         let site = Location::caller();
@@ -78,6 +73,6 @@ impl Parker for SimParker {
             world.thread().token
         });
         let operation = Operation::plain(Name::ParkUntil);
-        wait(operation, Location::caller(), token, deadline_ns(deadline));
+        wait(operation, Location::caller(), token, Some(deadline));
     }
 }

@@ -2,6 +2,8 @@
 
 use core::panic::Location;
 
+use raddle_platform::Instant;
+
 use crate::decisions::{Decision, Kind, MAX_OPTIONS, fold};
 use crate::history::{Effect, Name, Operation, Place};
 use crate::node::ROOT;
@@ -170,6 +172,12 @@ impl World {
         }
         self.remark(Name::Advance, self.now);
         self.keep_agenda()?;
+        self.wake_the_late();
+        Ok(())
+    }
+
+    /// Whose deadline has come goes on.
+    fn wake_the_late(&mut self) {
         for index in (0..self.parked.len()).rev() {
             let thread = self.parked[index];
             let deadline = self.threads[thread as usize].state.deadline();
@@ -178,7 +186,21 @@ impl World {
                 self.set_runnable(thread);
             }
         }
-        Ok(())
+    }
+
+    /// The clocks of a node show `by` more at once, as when the machine was suspended: its deadlines
+    /// are so much nearer, and nothing else in the world is.
+    pub(crate) fn jump(&mut self, node: usize, by: u64) {
+        let clocks = &mut self.hosts[node].clocks;
+        clocks.monotonic_ns = clocks.monotonic_ns.saturating_add(by);
+        clocks.wall_offset_ns = clocks.wall_offset_ns.saturating_add_unsigned(by);
+        self.timers.hasten(node, by, self.now);
+        for thread in self.threads.iter_mut().filter(|thread| thread.node == node) {
+            if let State::Waiting { deadline: Some(deadline), .. } = &mut thread.state {
+                *deadline = deadline.saturating_sub(by);
+            }
+        }
+        self.wake_the_late();
     }
 
     /// Nobody can go on, and time would change nothing.
@@ -234,10 +256,17 @@ impl World {
     }
 
     /// Begins to wait for a token: an answer at once, or none and the thread is blocked.
-    fn begin_wait(&mut self, token: u32, deadline: Option<u64>) -> Result<Option<Woken>, Failed> {
+    fn begin_wait(
+        &mut self,
+        token: u32,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Woken>, Failed> {
         if self.take(token) {
             return Ok(Some(Woken::Token));
         }
+        // Only now: the clock may have jumped before the wait begins.
+        let deadline = deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE);
+        let deadline = deadline.map(|deadline| self.world_time(deadline.as_nanos()));
         if deadline.is_some_and(|deadline| deadline <= self.now) {
             return Ok(Some(Woken::TimedOut));
         }
@@ -261,12 +290,13 @@ impl World {
     }
 }
 
-/// Waits until the token is there and takes it, or until `deadline`, or for no reason at all.
+/// Waits until the token is there and takes it, or until the clock of the caller's node shows
+/// `deadline`, or for no reason at all.
 pub(crate) fn wait(
     operation: Operation,
     site: &'static Location<'static>,
     token: u32,
-    deadline: Option<u64>,
+    deadline: Option<Instant>,
 ) -> Woken {
     enter(operation, site, Class::Blocking);
     let woken = match with(|world| world.begin_wait(token, deadline)) {

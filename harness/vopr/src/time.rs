@@ -1,5 +1,6 @@
 //! Virtual time: it stands still while threads run, and comes with the deadlines that somebody
-//! waits for. Each node has its own clocks; only the root's monotonic one shows the world's time.
+//! waits for. Each node has its own clocks, and one that jumps does so alone. Only the root's monotonic
+//! one shows the world's time, until it jumps.
 
 use core::time::Duration;
 

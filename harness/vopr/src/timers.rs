@@ -48,6 +48,16 @@ impl Timers {
         self.look(now);
     }
 
+    /// The clock of a node has jumped, and with it the deadlines of its timers.
+    pub(crate) fn hasten(&mut self, node: usize, by: u64, now: u64) {
+        let of_node = (node, 0, 0)..(node + 1, 0, 0);
+        let timers = self.deadlines.range(of_node).map(|(timer, deadline)| (*timer, *deadline));
+        for (timer, deadline) in timers.collect::<Vec<_>>() {
+            self.set(timer, deadline.saturating_sub(by));
+        }
+        self.look(now);
+    }
+
     /// It is `now`.
     #[inline]
     pub(crate) fn look(&mut self, now: u64) {

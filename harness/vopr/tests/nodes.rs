@@ -214,6 +214,97 @@ fn monotonic_clocks_have_nothing_to_do_with_one_another() {
     assert!(seen[0].as_nanos().abs_diff(seen[1].as_nanos()) >= 1_000_000_000);
 }
 
+/// What `jump` does in the middle of two sleeps, one on each of two nodes: when each ended by its own
+/// clock, and in the world's time, which the root's clock shows.
+fn two_sleeps(jump: fn(&Node, &Node)) -> [[Duration; 2]; 2] {
+    let slept = Arc::new(Mutex::new([[Duration::ZERO; 2]; 2]));
+    let results = Arc::clone(&slept);
+    without_haste(move || {
+        let world = now();
+        let ended = Arc::new(AtomicU32::new(0));
+        let start = |index: usize| {
+            let (slept, ended) = (Arc::clone(&results), Arc::clone(&ended));
+            Node::start(["one", "other"][index], move || {
+                let before = (now(), <Sim as Platform>::Clock::wall());
+                sleep(10 * MINUTE);
+                let wall = <Sim as Platform>::Clock::wall() - before.1;
+                assert_eq!(wall, now() - before.0, "both clocks of a machine jump");
+                slept.lock().expect("no panic")[index][0] = now() - before.0;
+                ended.fetch_add(1 << index, Relaxed);
+            })
+        };
+        let nodes = [start(0), start(1)];
+        sleep(MINUTE);
+        jump(&nodes[0], &nodes[1]);
+        for _ in 0..20 {
+            let ended = ended.load(Relaxed);
+            for (index, slept) in results.lock().expect("no panic").iter_mut().enumerate() {
+                if ended & 1 << index != 0 && slept[1].is_zero() {
+                    slept[1] = now() - world;
+                }
+            }
+            sleep(MINUTE);
+        }
+    });
+    *slept.lock().expect("no panic")
+}
+
+/// The other's clock shows what it would have shown, and its sleep is as long.
+fn only_one_jumps(slept: [[Duration; 2]; 2]) -> bool {
+    let [one, other] = slept;
+    let about = |time: Duration, minutes: u32| {
+        (minutes..minutes + 2).contains(&(time.as_secs() as u32 / 60))
+    };
+    about(one[0], 61) && about(one[1], 1) && about(other[0], 10) && about(other[1], 10)
+}
+
+#[test]
+fn a_clock_that_jumps_does_so_alone() {
+    assert!(only_one_jumps(two_sleeps(|one, _| one.jump(60 * MINUTE))));
+    // A jump within the sleep makes it shorter for the world, and not for its own clock.
+    let [one, other] = two_sleeps(|one, _| one.jump(5 * MINUTE));
+    assert_eq!([one[0], other[0]], [10 * MINUTE; 2]);
+    assert!(one[1] < 7 * MINUTE && other[1] >= 10 * MINUTE, "{one:?} {other:?}");
+}
+
+/// The broken twin: a world in which a jump is everybody's.
+#[test]
+fn a_jump_of_the_whole_world_is_found() {
+    assert!(!only_one_jumps(two_sleeps(|one, other| {
+        one.jump(60 * MINUTE);
+        other.jump(60 * MINUTE);
+    })));
+    assert!(!only_one_jumps(two_sleeps(|_, _| {})));
+}
+
+/// The fault strikes one machine at a time, and time does not come by it.
+#[test]
+fn a_fault_makes_one_clock_jump() {
+    let faults = Faults::none().rate(FaultKind::ClockJump, 8192);
+    let mut apart = 0;
+    for seed in 0..SEEDS {
+        let passed = Arc::new(Mutex::new([Duration::ZERO; 2]));
+        let results = Arc::clone(&passed);
+        let simulation = Simulation::new().seed(seed).faults(faults.clone());
+        let report = simulation.run(move || {
+            let look = |index: usize, results: &Arc<Mutex<[Duration; 2]>>| {
+                let before = now();
+                (0..4).for_each(|_| sleep(Duration::from_millis(50)));
+                results.lock().expect("no panic")[index] = now() - before;
+            };
+            let theirs = Arc::clone(&results);
+            let node = Node::start("a", move || look(1, &theirs));
+            look(0, &results);
+            node.wait();
+        });
+        report.unwrap();
+        assert!(report.virtual_time <= Duration::from_millis(400), "{:?}", report.virtual_time);
+        let [one, other] = *passed.lock().expect("no panic");
+        apart += u32::from(one.abs_diff(other) > Duration::from_millis(500));
+    }
+    assert!(apart > 10, "the clocks part in {apart} of {SEEDS} seeds");
+}
+
 /// A crash leaves everything where it stands: also what would write when it is dropped.
 #[test]
 fn a_crash_runs_no_destructor() {

@@ -77,7 +77,8 @@ impl Host {
 /// How the clocks of a node differ from the world's time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clocks {
-    /// What its monotonic clock showed at the world's beginning. The root's shows the world's time.
+    /// What its monotonic clock showed at the world's beginning, and by how much it has jumped since.
+    /// The root's shows the world's time until it jumps.
     pub(crate) monotonic_ns: u64,
     /// Nanoseconds between its wall clock and what it should be.
     pub(crate) wall_offset_ns: i64,

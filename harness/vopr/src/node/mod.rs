@@ -39,6 +39,7 @@ mod crash;
 mod host;
 
 use core::panic::Location;
+use core::time::Duration;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -222,6 +223,13 @@ impl Node {
             let token = self.with(|world| world.watch_host(number));
             wait(Operation::plain(Name::Await), site, token, None);
         }
+    }
+
+    /// Its clocks show `by` more at once, the monotonic one and that on the wall, as when the machine
+    /// was suspended so long: what its program waits for until then is due. No other node's do.
+    pub fn jump(&self, by: Duration) {
+        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        self.with(|world| world.jump(self.number, by));
     }
 
     /// Sends its program a signal.

@@ -2,6 +2,8 @@
 
 use core::cell::Cell;
 use core::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use raddle_platform::{Clock, Parker, Platform, Site};
 use raddle_runtime::{scope, sleep};
@@ -9,6 +11,7 @@ use raddle_scenarios::{Needs, Scenario};
 
 use super::{ON_RUNTIME, Program, on_runtime};
 use crate::faults::{FaultClass, FaultKind, Faults, calm};
+use crate::node::Node;
 use crate::platform::Sim;
 
 type C = <Sim as Platform>::Clock;
@@ -17,7 +20,7 @@ pub(super) fn list() -> Vec<Program> {
     let clocks = Faults::none().with_class(FaultClass::Clock).rate(FaultKind::Pause, 1024);
     let sleeps = Scenario::new(
         "faults/clocks",
-        "no sleep ends early and the monotonic clock never goes back, however wrong the wall clock is",
+        "no sleep ends early by the clock of its own machine, however that jumps, and those of others",
         sleeps,
     );
     let rare = Scenario::new(
@@ -31,9 +34,24 @@ pub(super) fn list() -> Vec<Program> {
     ]
 }
 
+/// The length of a sleep.
+const LENGTH: Duration = Duration::from_millis(20);
+
+/// Two machines, whose clocks have nothing to do with one another.
 fn sleeps() {
-    const LENGTH: Duration = Duration::from_millis(20);
-    on_runtime::<Sim, _>(|| {
+    // Real, because it is the test's.
+    let awake = Arc::new(AtomicU32::new(0));
+    let theirs = Arc::clone(&awake);
+    let other = Node::start("other", move || sleep_and_look(&theirs));
+    sleep_and_look(&awake);
+    other.wait();
+    <Sim as Platform>::Parker::park_until(C::now() + LENGTH);
+}
+
+/// What sleeps does not wake early, by the clock of its own machine.
+fn sleep_and_look(awake: &Arc<AtomicU32>) {
+    let awake = Arc::clone(awake);
+    on_runtime::<Sim, _>(move || {
         scope::<Sim, _, _>(|fibers| {
             for number in 1..3_u32 {
                 fibers.spawn(move || {
@@ -45,10 +63,13 @@ fn sleeps() {
                 });
             }
         });
-        // A jump over its deadline would end the shutdown's patience.
+        // A jump over its deadline would end the patience of a shutdown, on either machine.
+        awake.fetch_add(1, Relaxed);
+        while awake.load(Relaxed) < 2 {
+            sleep::<Sim>(LENGTH).expect("nobody cancels");
+        }
         calm();
     });
-    <Sim as Platform>::Parker::park_until(C::now() + LENGTH);
 }
 
 fn rare_paths() {
