@@ -4,6 +4,11 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Site(pub &'static str);
 
+impl Site {
+    /// What waits is polled again although nobody woke it. A future must bear that at any time.
+    pub const SPURIOUS_POLL: Self = Self("spurious poll");
+}
+
 /// What [`Platform::choose`](crate::Platform::choose) is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -8,6 +8,7 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use raddle_platform::Site;
 use serde::Serialize;
 
 use crate::decisions::{Decision, Kind};
@@ -105,6 +106,9 @@ kinds! {
     LostSyncedWrite = "lost synced write", Corruption, 1024;
     /// A sector can be read no more: `EIO`, until it is written again.
     LatentSector = "latent sector error", Corruption, 1024;
+    /// A task that waits is polled although nobody woke it:
+    /// [`Site::SPURIOUS_POLL`](raddle_platform::Site::SPURIOUS_POLL).
+    SpuriousPoll = "spurious poll", Process, 4096;
 }
 
 /// What faults have in common: programs that bear one class may not bear another.
@@ -307,8 +311,14 @@ impl FromStr for Faults {
 }
 
 /// How often each kind of fault struck.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fired([u64; KINDS]);
+
+impl Default for Fired {
+    fn default() -> Self {
+        Self([0; KINDS])
+    }
+}
 
 impl Fired {
     /// How often `kind` did.
@@ -448,12 +458,19 @@ impl World {
         Ok(chosen)
     }
 
+    /// The fault that the program asks for at a site of that name.
+    pub(crate) fn fault_at(site: Site) -> FaultKind {
+        if site == Site::SPURIOUS_POLL { FaultKind::SpuriousPoll } else { FaultKind::Buggify }
+    }
+
     /// Whether the rare path at the site of that name is taken: at a quarter of all sites in a
-    /// seed, now and then.
-    pub(crate) fn buggify(&mut self, site: &str) -> Result<bool, Failed> {
-        if !self.plan.is_on(FaultKind::Buggify) {
-            return Ok(false);
+    /// seed, now and then. (What is polled spuriously is so at any time.)
+    pub(crate) fn buggify(&mut self, site: Site) -> Result<bool, Failed> {
+        let kind = Self::fault_at(site);
+        if kind == FaultKind::SpuriousPoll {
+            return Ok(self.strikes(kind, 2)? > 0);
         }
+        let Site(site) = site;
         let name = site.bytes().fold(0, |hash: u64, byte| {
             (hash.rotate_left(7) ^ u64::from(byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         });

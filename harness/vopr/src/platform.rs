@@ -12,7 +12,7 @@ use crate::history::{Effect, Name, On, Operation};
 use crate::memory::Memory;
 use crate::trace::{self, Running};
 use crate::waits::Actor;
-use crate::world::{Class, Failed, enter, operate, stop, with};
+use crate::world::{Class, Failed, World, enter, operate, stop, with};
 use crate::{atomics, driver, entropy, parker, race, threads, time};
 
 /// Threads, memory and time of a simulation. Its operations work only inside a
@@ -89,9 +89,17 @@ impl Platform for Sim {
 
     fn buggify(site: Site) -> bool {
         let caller = Location::caller();
-        with(|world| world.reach_by_name("buggify", caller));
+        let is_on = with(|world| {
+            world.reach_by_name("buggify", caller);
+            world.plan.is_on(World::fault_at(site))
+        });
+        // No operation where nothing can come of it: without faults the execution is as if it were
+        // not asked.
+        if !is_on {
+            return false;
+        }
         let taken = operate(Operation::plain(Name::Fault), Class::Private, |world, _| {
-            Ok((world.buggify(site.0), Effect::Done))
+            Ok((world.buggify(site), Effect::Done))
         });
         taken.unwrap_or_else(|Failed| stop())
     }

@@ -10,8 +10,8 @@ use raddle_ownership::Arc;
 use raddle_platform::driver::{Completion, Op, Token};
 use raddle_platform::suspend::{self, Installed, Suspend};
 use raddle_platform::{
-    Atomic, Choice, Clock, Context, Driver, Event, Instant, Ordering, Platform, RaceCell, SlotKey,
-    Strand, Threads,
+    Atomic, Choice, Clock, Context, Driver, Event, Instant, Ordering, Platform, RaceCell, Site,
+    SlotKey, Strand, Threads,
 };
 
 use super::injector::Linked;
@@ -462,14 +462,21 @@ impl<P: Platform> Worker<P> {
         P::Context::switched();
     }
 
-    /// Suspends the running fiber until its token is there, and takes it. (Not in
+    /// Suspends the running fiber until its token is there, and takes it; or, where a harness wants
+    /// that, not so long. (Not in
     /// [`Suspend::park`], behind whose `#[track_caller]` an operation has the place of its caller.)
     #[inline]
     fn park_fiber(&self, fiber: &Header<P>) {
-        if !fiber.state.take_wake() {
-            P::event(&Event::Parked { task: fiber.id });
-            self.suspend(fiber, Switch::Park);
+        if fiber.state.take_wake() {
+            return;
         }
+        if P::buggify(Site::SPURIOUS_POLL) {
+            // Others run, and what the fiber waits for is polled again.
+            self.yield_fiber();
+            return;
+        }
+        P::event(&Event::Parked { task: fiber.id });
+        self.suspend(fiber, Switch::Park);
     }
 
     /// Gives way to the other tasks of this worker; `false` if no fiber runs.

@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
-use raddle_platform::{Platform, RaceCell};
+use raddle_platform::{Platform, RaceCell, Site};
 
 use super::header::{Header, Ran, Vtable, borrowed_waker};
 use super::output::{JoinError, catch};
@@ -77,8 +77,12 @@ impl<F: Future, P: Platform> FutureTask<F, P> {
             }
         };
         match output {
-            None if task.header.state.park() => Ran::Woken,
-            None => Ran::Parked,
+            None => {
+                if P::buggify(Site::SPURIOUS_POLL) {
+                    task.header.state.wake();
+                }
+                if task.header.state.park() { Ran::Woken } else { Ran::Parked }
+            }
             Some(output) => {
                 // SAFETY: the stage is the running task's until DONE.
                 let output = unsafe { task.drop_future(output) };

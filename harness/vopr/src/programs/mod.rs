@@ -10,6 +10,7 @@ mod disk;
 mod echo;
 mod kv;
 mod nodes;
+mod polled;
 mod pubsub;
 mod requests;
 mod stuck;
@@ -67,6 +68,7 @@ fn own() -> Vec<Program> {
         disk::list,
         kv::list,
         pubsub::list,
+        polled::list,
         stuck::list,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
