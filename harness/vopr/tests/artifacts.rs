@@ -291,6 +291,9 @@ fn all_is_kept_of_good_runs_where_that_is_wanted() {
         true,
         "that is always kept"
     );
+    let variables = [("RADDLE_TESTS_PASS", "1"), ("RADDLE_ARTIFACTS", "never")];
+    let (passed, text) = child(&root, &variables);
+    assert!(passed && !root.join("tests__child").exists(), "{text}");
     let variables = [("RADDLE_TESTS_PASS", "1"), ("RADDLE_ARTIFACTS", "always")];
     let (passed, text) = child(&root, &variables);
     assert!(passed, "{text}");

@@ -244,6 +244,18 @@ fn a_length_is_believed_only_as_far_as_the_file_goes() {
         assert!(most <= file.len() * MULTIPLE + REST, "{most} bytes for a length of {length}");
         assert!(found.expect("its header is whole").loss.is_some());
     }
+    // One that is too long is refused even if all of it is there.
+    for (length, known) in [(1_u32 << 20, true), ((1 << 20) + 1, false)] {
+        let mut file = whole[..12 + 9 + header].to_vec();
+        file.push(0x90);
+        file.extend(length.to_le_bytes());
+        file.extend([0; 4]);
+        file.resize(file.len() + length as usize, 7);
+        let file = fuzz::repair(&file);
+        let reader = Reader::new(std::io::Cursor::new(&file)).expect("its header is whole");
+        assert_eq!(reader.places().len(), if known { 2 } else { 1 });
+        assert!(reader.recording().expect("memory").loss.is_some());
+    }
 }
 
 #[test]

@@ -89,6 +89,17 @@ fn room_is_bounded_by_each_policy() {
         assert!(kept.bytes() <= 800 && kept.count() > 5, "{} bytes", kept.bytes());
         assert_eq!(kept.count() + kept.dropped(), every.len() as u64);
     }
+    // An event keeps its number, whatever was dropped before it.
+    let recording = Simulation::new().recording("tests/ring", &ring);
+    let bytes = trace::encode(&recording).expect("it fits");
+    let reader = trace::Reader::new(io::Cursor::new(&bytes)).expect("whole");
+    let mut number = recording.events.dropped();
+    assert!(number > 0);
+    for place in reader.places().iter().filter(|it| it.kind == trace::ChunkKind::Events) {
+        assert_eq!(place.first, number);
+        number += place.count;
+    }
+    assert_eq!(number, every.len() as u64);
     let fail = small(Overflow::Fail);
     assert_eq!(fail.failure().expect("no room").kind, FailureKind::Recording);
     // Whatever the room is, it is enough, and is used.
