@@ -56,6 +56,13 @@ pub(crate) struct Options {
     /// that says so, and exit code 0.
     #[arg(long, conflicts_with_all = ["scenario", "list", "seconds", "tests"])]
     quick: bool,
+    /// Measure how often planted bugs show, with delays and without, and pass on what follows `--`:
+    /// `--bugs -- --help` lists it.
+    #[arg(long, conflicts_with_all = ["sanitizer", "scenario", "list", "seconds", "seed", "tests", "quick"])]
+    bugs: bool,
+    /// Options of the measurement.
+    #[arg(last = true, requires = "bugs", value_name = "OPTIONS")]
+    measurement: Vec<String>,
 }
 
 /// The short form goes on for so many seconds.
@@ -69,6 +76,9 @@ const NOT_UNDER_SANITIZERS: &[(&str, &str)] = &[
 
 /// Runs the verb.
 pub(crate) fn run(options: &Options) -> Result<Verdict, Error> {
+    if options.bugs {
+        return bugs(options);
+    }
     if let Err(error) = toolchain(options.sanitizer) {
         if options.quick {
             println!("left out: {error}");
@@ -109,6 +119,18 @@ pub(crate) fn program(sanitizer: Sanitizer, arguments: &[String]) -> Result<Comm
     words.extend(["-p", "raddle-hammer", "--bin", "raddle-hammer", "--"].map(str::to_owned));
     words.extend_from_slice(arguments);
     Ok(cargo(sanitizer, &words))
+}
+
+/// How often planted bugs show: at full speed, since a sanitizer would be the larger delay.
+fn bugs(options: &Options) -> Result<Verdict, Error> {
+    let mut words = ["run", "--release", "-p", "raddle-hammer", "--bin", "raddle-bugs", "--"]
+        .map(str::to_owned)
+        .to_vec();
+    if let Some(file) = &options.json {
+        words.extend(["--json".to_owned(), absolute(file)?]);
+    }
+    words.extend_from_slice(&options.measurement);
+    verdict(&mut cargo(Sanitizer::None, &words))
 }
 
 /// The ordinary test suites.

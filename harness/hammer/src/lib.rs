@@ -14,6 +14,7 @@
 //! What it has a gap in is determinism: the simulator (`raddle-vopr`) has none there.
 
 mod atomics;
+pub mod bugs;
 mod context;
 mod delay;
 mod log;

@@ -207,8 +207,12 @@ pub(crate) fn read_environment() -> u8 {
     duties()
 }
 
-/// Turns a duty on or off; the environment no longer matters.
+/// Turns a duty on or off. Delays that are set so are the program's own, and the environment no
+/// longer matters; before another duty it is read, or nobody would read it any more.
 pub(crate) fn set(duty: u8, on: bool) {
+    if duty != DELAYS && duties() & UNREAD != 0 {
+        read_environment();
+    }
     DUTIES.fetch_and(!UNREAD, Ordering::Relaxed);
     if on {
         DUTIES.fetch_or(duty, Ordering::Relaxed);

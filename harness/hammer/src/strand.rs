@@ -16,8 +16,19 @@ use std::hash::Hasher;
 
 use crate::mix::Mixer;
 
-/// Visits are counted in so many places; sites that share one still count the same in each run.
+/// A task has counters for so many sites. A power of two.
 const PLACES: usize = 256;
+
+/// A site looks for its counter in so many places. Whoever finds none counts with the site that has
+/// the first of them: that one may be in a loop, and then the count is another one in each run. So
+/// it must be rare.
+const PROBES: usize = 32;
+
+/// How often a site was visited, and which: 0, or the upper part of the site's hash and the count.
+type Counter = u64;
+
+/// The part of a counter that counts, and wraps.
+const COUNT: Counter = (1 << 24) - 1;
 
 /// One task or thread.
 #[derive(Debug)]
@@ -29,7 +40,7 @@ pub struct Strand {
     choices: Cell<u64>,
     /// How often the shares of a Dirichlet distribution were drawn.
     draws: Cell<u64>,
-    visits: [Cell<u32>; PLACES],
+    visits: [Cell<Counter>; PLACES],
 }
 
 // SAFETY: a task's strand is touched by the thread that runs the task, and spawning, waking and
@@ -63,9 +74,27 @@ impl Strand {
 
     /// How often it has been at a site before, by the site's hash.
     pub(crate) fn visit(&self, site: u64) -> u64 {
-        let count = &self.visits[(site % PLACES as u64) as usize];
-        count.set(count.get().wrapping_add(1));
-        u64::from(count.get().wrapping_sub(1))
+        let counter = self.counter(site);
+        let (tag, count) = (counter.get() & !COUNT, counter.get() & COUNT);
+        counter.set(tag | (count + 1) & COUNT);
+        count
+    }
+
+    /// The counter of a site: its own, as long as there is room. Which sites a task visits first
+    /// may depend on the schedule, so sites that shared one would depend on it, too.
+    fn counter(&self, site: u64) -> &Cell<Counter> {
+        // Not 0, which is nobody's.
+        let tag = (site & !COUNT).max(COUNT + 1);
+        let places = (0..PROBES).map(|probe| (site as usize + probe) % PLACES);
+        for counter in places.map(|place| &self.visits[place]) {
+            if counter.get() == 0 {
+                counter.set(tag);
+            }
+            if counter.get() & !COUNT == tag {
+                return counter;
+            }
+        }
+        &self.visits[site as usize % PLACES]
     }
 
     /// Where the primitive was called that it is in.
@@ -156,7 +185,7 @@ impl raddle_platform::Strand for Strand {
 
 #[cfg(test)]
 mod tests {
-    use super::{Strand, begin, next_thread, with};
+    use super::{Hasher, Mixer, PLACES, Strand, begin, next_thread, with};
     use raddle_platform::Strand as _;
 
     #[test]
@@ -176,13 +205,40 @@ mod tests {
         assert!(all.windows(2).all(|pair| pair[0] != pair[1]), "{all:x?}");
     }
 
+    /// A hash, as sites have.
+    fn site(number: u64) -> u64 {
+        Mixer::new(number).finish()
+    }
+
     #[test]
     fn visits_count_by_site_and_task() {
         begin(6);
         let task = Strand::child();
-        assert_eq!([3, 3, 4].map(|site| with(|own| own.visit(site))), [0, 1, 0]);
-        assert_eq!(task.visit(3), 0);
+        let (one, other) = (site(3), site(4));
+        assert_eq!([one, one, other].map(|site| with(|own| own.visit(site))), [0, 1, 0]);
+        assert_eq!(task.visit(one), 0);
         begin(6);
-        assert_eq!(with(|own| own.visit(3)), 0, "a thread that begins anew has been nowhere");
+        assert_eq!(with(|own| own.visit(one)), 0, "a thread that begins anew has been nowhere");
+    }
+
+    #[test]
+    fn sites_do_not_share_a_counter() {
+        let task = Strand::child();
+        // More than half full; among 160 of 256, several begin at the same place.
+        let sites = || (0..160).map(site);
+        for visit in 0..3 {
+            assert!(sites().all(|site| task.visit(site) == visit));
+        }
+        // What loops beside them changes nothing.
+        assert!((0..1000).all(|visit| task.visit(site(160)) == visit));
+        assert!(sites().all(|site| task.visit(site) == 3));
+    }
+
+    #[test]
+    fn more_sites_than_counters_are_counted_all_the_same() {
+        let task = Strand::child();
+        let visits: Vec<_> =
+            (0..2 * PLACES as u64).map(|number| task.visit(site(number))).collect();
+        assert!(visits.iter().filter(|visit| **visit == 0).count() >= PLACES);
     }
 }
