@@ -35,7 +35,7 @@ const COUNT: Counter = (1 << 24) - 1;
 pub struct Strand {
     path: Cell<u64>,
     children: Cell<u64>,
-    /// Where the primitive was called that it is in.
+    /// Where the primitive was called that it is in, or was in last.
     caller: Cell<u64>,
     choices: Cell<u64>,
     /// How often the shares of a Dirichlet distribution were drawn.
@@ -97,7 +97,7 @@ impl Strand {
         &self.visits[site as usize % PLACES]
     }
 
-    /// Where the primitive was called that it is in.
+    /// Where the primitive was called that it is in, or was in last.
     pub(crate) fn caller(&self) -> u64 {
         self.caller.get()
     }

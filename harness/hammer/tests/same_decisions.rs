@@ -9,9 +9,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use raddle_hammer::{Decision, Hammer, decisions_of};
+use raddle_parking_lot::{Condvar, ParkingMutex};
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
 use raddle_runtime::runtime::Builder;
-use raddle_runtime::{Runtime, spawn, yield_now};
+use raddle_runtime::{Runtime, spawn, spawn_async, yield_async, yield_now};
 use raddle_scenarios::scope;
 
 const FIBERS: usize = 6;
@@ -23,49 +24,93 @@ const CHILD: &str = "RADDLE_TEST_DECISIONS";
 
 type Counter = <Hammer as Platform>::AtomicUsize;
 
-/// Some visits without a loop that depends on others.
-fn steps(counter: &Counter) {
-    for _ in 0..3 {
-        counter.fetch_add(1, Ordering::Relaxed);
-        counter.load(Ordering::Relaxed);
-    }
-    counter.swap(0, Ordering::Relaxed);
+struct Shared {
+    counter: Counter,
+    said: ParkingMutex<bool, Hammer>,
+    changed: Condvar<Hammer>,
 }
 
-/// Each fiber of the parent has a child of its own, which another worker may run.
-fn fibers(counter: &'static Counter) {
-    let fibers: [_; FIBERS] = std::array::from_fn(|_| {
-        spawn::<Hammer, _, _>(|| {
-            steps(counter);
-            let child = spawn::<Hammer, _, _>(|| steps(counter));
-            yield_now::<Hammer>();
-            steps(counter);
-            child.join().expect("no panic");
-            steps(counter);
-        })
-    });
-    steps(counter);
+impl Shared {
+    /// Some visits without a loop that depends on others.
+    fn steps(&self) {
+        for _ in 0..3 {
+            self.counter.fetch_add(1, Ordering::Relaxed);
+            self.counter.load(Ordering::Relaxed);
+        }
+        self.counter.swap(0, Ordering::Relaxed);
+    }
+
+    fn say(&self) {
+        *self.said.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Whether it waits depends on the schedule, and so does what it calls last, and whether it
+    /// parks there. What it does next does not.
+    fn hear(&self) {
+        let mut said = self.said.lock();
+        while !*said {
+            self.changed.wait(&mut said);
+        }
+        drop(said);
+        self.steps();
+    }
+}
+
+async fn future(shared: &'static Shared) {
+    shared.steps();
+    yield_async().await;
+    shared.steps();
+}
+
+/// Each fiber of the parent has a child of its own, which another worker may run: a fiber or a
+/// future.
+fn fiber(shared: &'static Shared, number: usize) {
+    shared.steps();
+    let child = if number.is_multiple_of(2) {
+        spawn::<Hammer, _, _>(|| shared.hear())
+    } else {
+        spawn_async::<Hammer, _>(future(shared))
+    };
+    yield_now::<Hammer>();
+    shared.steps();
+    if number == FIBERS / 2 {
+        shared.say();
+    }
+    child.join().expect("no panic");
+    shared.hear();
+}
+
+fn fibers(shared: &'static Shared) {
+    let fibers: [_; FIBERS] =
+        std::array::from_fn(|number| spawn::<Hammer, _, _>(move || fiber(shared, number)));
+    shared.steps();
     fibers.into_iter().for_each(|fiber| fiber.join().expect("no panic"));
-    steps(counter);
+    shared.steps();
 }
 
 fn program() {
-    let counter: &'static Counter = Box::leak(Box::new(Counter::new(0)));
+    let shared: &'static Shared = Box::leak(Box::new(Shared {
+        counter: Counter::new(0),
+        said: ParkingMutex::new_in(false),
+        changed: Condvar::new_in(),
+    }));
     let runtime: Runtime<Hammer> = Builder::new_in().workers(2).build().expect("a runtime");
     scope::<Hammer, _>(|threads| {
         for _ in 0..THREADS {
             threads.spawn(|| {
-                steps(counter);
+                shared.steps();
                 // A thread of a thread.
                 scope::<Hammer, _>(|inner| {
-                    inner.spawn(|| steps(counter));
-                    steps(counter);
+                    inner.spawn(|| shared.steps());
+                    shared.steps();
                 });
+                shared.hear();
                 raddle_hammer::inject(b"at the end");
             });
         }
-        runtime.run(move || fibers(counter)).expect("no panic");
-        steps(counter);
+        runtime.run(move || fibers(shared)).expect("no panic");
+        shared.steps();
     });
     runtime.shutdown(Duration::from_secs(60)).expect("it ends");
 }
@@ -114,11 +159,12 @@ fn own(rows: &[Row]) -> BTreeMap<&str, Vec<(&str, u64, &str)>> {
     own
 }
 
-/// All decisions by who, where and when. At one site several places may be counted apart, by what
-/// called a primitive or by context.
+/// All decisions by who, where and when; but those in locks go by the caller, too, which may depend
+/// on the schedule where a guard is dropped: the call before it was of the lock, or of a wait.
 fn decisions(rows: &[Row]) -> BTreeMap<(&str, &str, u64), BTreeSet<&str>> {
     let mut decisions = BTreeMap::<_, BTreeSet<_>>::new();
-    for (path, site, nth, delay) in rows {
+    let others = rows.iter().filter(|(_, site, ..)| !site.contains("parking-lot/src/"));
+    for (path, site, nth, delay) in others {
         let place = (path.as_str(), site.as_str(), *nth);
         decisions.entry(place).or_default().insert(delay.as_str());
     }

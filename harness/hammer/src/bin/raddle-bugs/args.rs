@@ -19,10 +19,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 400, value_parser = positive(1_000_000))]
     pub(crate) runs: u32,
     /// Choose from so many seeds: 1, 2, …
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = positive(10_000))]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = positive(10_000))]
     pub(crate) seeds: u32,
     /// Try each seed so often before.
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = positive(1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive(1_000_000))]
     pub(crate) training: u32,
     /// Sleeps are shorter than this many microseconds.
     #[arg(long, value_name = "US", default_value_t = 100, value_parser = positive(1_000_000))]
