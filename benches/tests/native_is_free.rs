@@ -18,15 +18,15 @@ const ROUNDS: usize = 1000;
 
 /// A fence, and what a world is told and asked on the way: nothing of that is left.
 #[inline(always)]
-fn fence(order: Ordering) {
-    Native::called();
-    let strand = <Native as Platform>::Strand::child();
+fn fence<P: Platform>(order: Ordering) {
+    P::called();
+    let strand = P::Strand::child();
     let outer = strand.enter();
-    let handshake = <Native as Platform>::Handshake::default();
-    if Native::choose(Choice::NextTask, 4) + Native::choose(Choice::Spawn, 2) == 0 {
-        Native::fence(order, &[&handshake, &handshake]);
+    let handshake = P::Handshake::default();
+    if P::choose(Choice::NextTask, 4) + P::choose(Choice::Spawn, 2) == 0 {
+        P::fence(order, &[&handshake, &handshake]);
     }
-    <Native as Platform>::Strand::leave(outer);
+    P::Strand::leave(outer);
 }
 
 /// One operation of each kind, over whatever `$bool` and the others are.
@@ -76,7 +76,7 @@ operations!(
     <Native as Platform>::AtomicBool,
     <Native as Platform>::AtomicUsize,
     <Native as Platform>::AtomicPtr<u8>,
-    fence,
+    fence::<Native>,
     RaceCell::<usize, Native>::new_in(0),
     |cell: &RaceCell<usize, Native>, value| cell.with_mut(|place| *place = value),
     2

@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     Step { name: "release-tests", tasks: release_tests },
     Step { name: "vopr", tasks: || run("xtask vopr --quick") },
     Step { name: "vopr-coverage", tasks: || run("xtask coverage-vopr --check") },
+    Step { name: "hammer", tasks: || run("xtask hammer --quick") },
     Step { name: "loom", tasks: || run("xtask test-loom --quick") },
 ];
 
@@ -47,8 +48,8 @@ const RELEASE_TESTS: &[(&str, &str)] =
 
 /// Run all tests and checks.
 ///
-/// The steps are fmt, tidy, clippy, docs, tests, doctests, release-tests, vopr, vopr-coverage and
-/// loom. A step that fails does not end the run; the last line counts those that passed and those
+/// The steps are fmt, tidy, clippy, docs, tests, doctests, release-tests, vopr, vopr-coverage,
+/// hammer and loom. A step that fails does not end the run; the last line counts those that passed and those
 /// that failed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {

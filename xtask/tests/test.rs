@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     "fmt",
     "tidy",
     "clippy",
@@ -12,6 +12,7 @@ const STEPS: [&str; 10] = [
     "release-tests",
     "vopr",
     "vopr-coverage",
+    "hammer",
     "loom",
 ];
 

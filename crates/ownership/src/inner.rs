@@ -164,6 +164,7 @@ impl<P: Platform> Header<P> {
     #[inline]
     pub(crate) fn downgrade(&self) {
         let mut weak = self.weak.load(Ordering::Relaxed);
+        // HAMMER-WAIT-LOOP: arc-downgrade
         loop {
             if weak == LOCKED {
                 // Until `get_mut` in another thread has read one more word.

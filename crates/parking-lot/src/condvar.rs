@@ -44,13 +44,12 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use raddle_platform::suspend::{self, Interrupted, Limits};
-use raddle_platform::{
-    Atomic, Clock, Event, Instant, Native, Object, ObjectKind, Ordering, Platform,
-};
+use raddle_platform::{Atomic, Event, Instant, Native, Object, ObjectKind, Ordering, Platform};
 
 use crate::Cancelled;
 use crate::block::Wait as _;
 use crate::mutex::{Acquire, MutexGuard, ParkingMutex, RawMutex, Relock};
+use crate::patience::after;
 use crate::queue::{Chain, List, WAITING, WOKEN, WakerKey, lock_bit};
 
 const QLOCK: usize = 1;
@@ -114,7 +113,9 @@ impl<P: Platform> Condvar<P> {
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T, P>) {
+        P::called();
         match self.wait_within(guard, Limits::NONE) {
             Ok(()) => {}
             Err(_) => unreachable!("a wait without limits ends only with its result"),
@@ -125,23 +126,27 @@ impl<P: Platform> Condvar<P> {
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait_for<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T, P>,
         timeout: Duration,
     ) -> WaitTimeoutResult {
-        self.wait_until(guard, P::Clock::now() + timeout)
+        P::called();
+        self.wait_until(guard, after::<P>(timeout))
     }
 
     /// As [`wait`](Self::wait), until `deadline` at most.
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait_until<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T, P>,
         deadline: Instant,
     ) -> WaitTimeoutResult {
+        P::called();
         WaitTimeoutResult(self.wait_within(guard, Limits::until(deadline)).is_err())
     }
 
@@ -153,10 +158,12 @@ impl<P: Platform> Condvar<P> {
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait_cancellable<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T, P>,
     ) -> Result<(), Cancelled> {
+        P::called();
         self.wait_within(guard, Limits::CANCELLABLE).map_err(|_| Cancelled)
     }
 
@@ -164,11 +171,13 @@ impl<P: Platform> Condvar<P> {
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait_while<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T, P>,
         mut condition: impl FnMut(&mut T) -> bool,
     ) {
+        P::called();
         while condition(guard) {
             self.wait(guard);
         }
@@ -179,25 +188,29 @@ impl<P: Platform> Condvar<P> {
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait_while_for<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T, P>,
         condition: impl FnMut(&mut T) -> bool,
         timeout: Duration,
     ) -> WaitTimeoutResult {
-        self.wait_while_until(guard, condition, P::Clock::now() + timeout)
+        P::called();
+        self.wait_while_until(guard, condition, after::<P>(timeout))
     }
 
     /// Waits while `condition` holds, until `deadline` at most.
     ///
     /// # Panics
     /// If others wait here with another mutex.
+    #[track_caller]
     pub fn wait_while_until<T: ?Sized>(
         &self,
         guard: &mut MutexGuard<'_, T, P>,
         mut condition: impl FnMut(&mut T) -> bool,
         deadline: Instant,
     ) -> WaitTimeoutResult {
+        P::called();
         let mut timed_out = false;
         while condition(guard) {
             if timed_out {
@@ -225,14 +238,23 @@ impl<P: Platform> Condvar<P> {
 
     /// Notifies the one that has waited longest. Returns whether there was one.
     #[inline]
+    #[track_caller]
     pub fn notify_one(&self) -> bool {
-        self.word.load(Ordering::Relaxed) != 0 && self.notify(false) != 0
+        P::called();
+        self.has_waiters() && self.notify(false) != 0
     }
 
     /// Notifies all that wait now. Returns how many.
     #[inline]
+    #[track_caller]
     pub fn notify_all(&self) -> usize {
-        if self.word.load(Ordering::Relaxed) == 0 { 0 } else { self.notify(true) }
+        P::called();
+        if self.has_waiters() { self.notify(true) } else { 0 }
+    }
+
+    #[inline]
+    fn has_waiters(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != 0
     }
 
     #[cold]

@@ -1,6 +1,8 @@
 //! How long a waiter waits without being suspended: for the queue's bit, and before it parks. And
 //! how often it may lose.
 
+use core::time::Duration;
+
 use raddle_platform::{Clock, Instant, Platform, Threads, suspend};
 
 /// Pauses between looks at something that somebody else changes within a few instructions, such
@@ -15,7 +17,14 @@ impl Backoff {
         Self { rounds: 0 }
     }
 
+    /// Waits a little: longer at each call.
+    #[track_caller]
     pub(crate) fn pause<P: Platform>(&mut self) {
+        P::called();
+        self.pause_once::<P>();
+    }
+
+    fn pause_once<P: Platform>(&mut self) {
         if self.rounds < P::BOUNDS.pause_rounds {
             for _ in 0..1_u32 << self.rounds {
                 P::spin_loop();
@@ -46,6 +55,7 @@ const YIELDS: u32 = 8;
 /// fast, and two threads no faster.)
 pub(crate) fn yield_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
     let mut yields = 1;
+    // HAMMER-WAIT-LOOP: lock-looks
     for _ in 0..P::BOUNDS.lock_looks {
         for _ in 0..yields {
             suspend::with_current::<P, _>(|current| current.yield_now());
@@ -77,4 +87,9 @@ impl Losses {
         let first = *self.first.get_or_insert(now);
         now.as_nanos() - first.as_nanos() >= P::BOUNDS.barge_ns
     }
+}
+
+/// The end of a wait that begins now.
+pub(crate) fn after<P: Platform>(timeout: Duration) -> Instant {
+    P::Clock::now() + timeout
 }

@@ -44,12 +44,12 @@ use core::time::Duration;
 
 use raddle_platform::suspend::{Interrupted, Limits};
 use raddle_platform::{
-    Atomic, AtomicInt, Clock, Instant, Native, Object, ObjectKind, Ordering, Platform, RaceCell,
+    Atomic, AtomicInt, Instant, Native, Object, ObjectKind, Ordering, Platform, RaceCell,
 };
 
 use crate::Cancelled;
 use crate::block::{Wait as _, block};
-use crate::patience::Backoff;
+use crate::patience::{Backoff, after};
 use crate::queue::{Chain, GRANTED, Granter, List, Waiter, lock_bit, try_lock_bit};
 
 const QLOCK: usize = 1;
@@ -116,7 +116,14 @@ impl<P: Platform> WaitGroup<P> {
     /// # Panics
     /// If there would be more than `usize::MAX / 8`.
     #[inline]
+    #[track_caller]
     pub fn add(&self, count: usize) {
+        P::called();
+        self.add_some(count);
+    }
+
+    #[inline]
+    fn add_some(&self, count: usize) {
         assert!(count <= MAX_COUNT, "too many to wait for");
         let before = self.word.fetch_add(count * ONE, Ordering::Relaxed);
         assert!(before / ONE + count <= MAX_COUNT, "too many to wait for");
@@ -127,7 +134,14 @@ impl<P: Platform> WaitGroup<P> {
     /// # Panics
     /// If all were done already.
     #[inline]
+    #[track_caller]
     pub fn done(&self) {
+        P::called();
+        self.finish_one();
+    }
+
+    #[inline]
+    fn finish_one(&self) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             assert!(word >= ONE, "done was called more often than add");
@@ -154,13 +168,15 @@ impl<P: Platform> WaitGroup<P> {
     #[cold]
     #[inline(never)]
     fn release_waiters(&self) {
-        // SAFETY: `done` has taken QLOCK.
+        // SAFETY: `finish_one` has taken QLOCK.
         unsafe { self.settle(self.list()).publish() };
     }
 
     /// Suspends the calling fiber or thread until all is done. Not a cancellation point.
     #[inline]
+    #[track_caller]
     pub fn wait(&self) {
+        P::called();
         match self.wait_within(Limits::NONE) {
             Ok(()) => {}
             Err(_) => unreachable!("a wait without limits ends only with its result"),
@@ -168,12 +184,16 @@ impl<P: Platform> WaitGroup<P> {
     }
 
     /// Waits for `timeout` at most. Returns whether all is done.
+    #[track_caller]
     pub fn wait_for(&self, timeout: Duration) -> bool {
-        self.is_done() || self.wait_until(P::Clock::now() + timeout)
+        P::called();
+        self.is_done() || self.wait_until(after::<P>(timeout))
     }
 
     /// Waits until `deadline` at most. Returns whether all is done.
+    #[track_caller]
     pub fn wait_until(&self, deadline: Instant) -> bool {
+        P::called();
         self.wait_within(Limits::until(deadline)).is_ok()
     }
 
@@ -181,7 +201,9 @@ impl<P: Platform> WaitGroup<P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn wait_cancellable(&self) -> Result<(), Cancelled> {
+        P::called();
         self.wait_within(Limits::CANCELLABLE).map_err(|_| Cancelled)
     }
 

@@ -190,6 +190,7 @@ fn wait_with<P: Platform, T>(
     poll: &mut impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, Interrupted> {
     let mut context = Context::from_waker(waker);
+    // HAMMER-WAIT-LOOP: suspend
     loop {
         if let Poll::Ready(value) = poll(&mut context) {
             return Ok(value);

@@ -54,6 +54,7 @@ impl<T, P: Platform> Spinlock<T, P> {
     #[cold]
     fn wait(&self) {
         let mut spins = 0;
+        // HAMMER-WAIT-LOOP: spinlock
         while self.locked.load(Ordering::Relaxed) {
             spins += 1;
             if spins % P::BOUNDS.spins == 0 {

@@ -1,7 +1,7 @@
 //! The delay of a visit: nothing, a spin, a yield or a sleep, by a hash and nothing else.
 //!
 //! ```text
-//! H(seed, site, caller of the primitive if in one, path of the task, nth visit)
+//! H(seed, site, caller of the primitive, path of the task, nth visit)
 //!     below the zero bias   nothing
 //!     else, by its hash     1/4 spin, 1/4 yield, 1/2 sleep below the maximum
 //! ```
@@ -87,27 +87,10 @@ fn entered(site: &'static Location<'static>, duties: u8) {
     if duties & COUNTS != 0 {
         sites::count(site);
     }
-    // A primitive that another one calls, now and then, is a part of it.
-    if duties & DELAYS != 0 && production_crate(site.file()).is_none() {
+    if duties & DELAYS != 0 {
         let site = hash(site);
         strand::with(|strand| strand.calls(site));
     }
-}
-
-/// The crates whose entries all say that they are [called].
-const PRIMITIVES: [&str; 1] = ["parking-lot"];
-
-/// Whether the caller joins the hash of sites in this file. Elsewhere it must not: nobody says when
-/// a call has returned, and which call was the last one may depend on the schedule.
-fn has_callers(file: &str) -> bool {
-    production_crate(file).is_some_and(|name| PRIMITIVES.contains(&name))
-}
-
-/// The production crate whose source this file is, if it is one.
-fn production_crate(file: &str) -> Option<&str> {
-    let root = file!().strip_suffix("harness/hammer/src/delay.rs").unwrap_or_default();
-    let (name, file) = file.strip_prefix(root)?.strip_prefix("crates/")?.split_once('/')?;
-    file.starts_with("src/").then_some(name)
 }
 
 /// A place in the source, as it is called in every build of it.
@@ -132,10 +115,7 @@ fn visited(site: &'static Location<'static>, context: &[u8]) {
     }
     let delay = strand::with(|strand| {
         let place = hash(site);
-        let mut mixer = Mixer::new(place);
-        if has_callers(site.file()) {
-            mixer = mixer.add(strand.caller());
-        }
+        let mut mixer = Mixer::new(place).add(strand.caller());
         mixer.write(context);
         let place = mixer.finish();
         let nth = strand.visit(place);
@@ -187,21 +167,8 @@ fn act(delay: Delay) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Delay, decide, has_callers, production_crate};
+    use super::{Delay, decide};
     use crate::Settings;
-
-    #[test]
-    fn callers_matter_in_primitives() {
-        let crates = file!().replace("harness/hammer/src/delay.rs", "crates/");
-        assert_ne!(crates, file!(), "this file has moved");
-        assert!(has_callers(&format!("{crates}parking-lot/src/mutex/mod.rs")));
-        let elsewhere = format!("{crates}runtime/src/lib.rs");
-        assert_eq!(production_crate(&elsewhere), Some("runtime"));
-        assert!(!has_callers(&elsewhere));
-        for program in [&format!("{crates}parking-lot/tests/mutex.rs"), file!(), "src/main.rs"] {
-            assert_eq!(production_crate(program), None);
-        }
-    }
 
     #[test]
     fn the_zero_bias_is_the_share_of_visits_without_delay() {

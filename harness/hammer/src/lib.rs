@@ -13,6 +13,9 @@
 //! What it has no gap in is the model: the compiler, the processor and the kernel are the real ones.
 //! What it has a gap in is determinism: the simulator (`raddle-vopr`) has none there.
 
+#[doc = include_str!("../../../docs/hammer.md")]
+pub mod guide {}
+
 mod atomics;
 pub mod bugs;
 mod context;

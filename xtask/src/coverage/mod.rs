@@ -6,11 +6,13 @@
 //! source.
 
 mod all;
+mod hammer;
 mod loom;
 mod one;
 mod vopr;
 
 pub(crate) use all::All;
+pub(crate) use hammer::Hammer;
 pub(crate) use loom::Loom;
 pub(crate) use vopr::Vopr;
 

@@ -86,6 +86,7 @@ impl<'a, P: Platform> Acquire<'a, P> {
     /// is about to come, and returns `None`.
     fn if_linked<R>(&self, change: impl FnOnce(&mut List<P>, &Node<P>) -> R) -> Option<R> {
         let mut backoff = Backoff::new();
+        // HAMMER-WAIT-LOOP: relinked
         loop {
             let state = self.node.place();
             if state == self.linked {

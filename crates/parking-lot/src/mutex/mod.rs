@@ -13,7 +13,7 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use raddle_platform::suspend::Limits;
-use raddle_platform::{Clock, Instant, Native, Platform, RaceCell};
+use raddle_platform::{Instant, Native, Platform, RaceCell};
 
 pub(crate) use acquire::Acquire;
 pub(crate) use guard::Relock;
@@ -22,6 +22,7 @@ pub(crate) use raw::RawMutex;
 
 use crate::Cancelled;
 use crate::block::Wait;
+use crate::patience::after;
 
 /// Gives one at a time access to a value.
 ///
@@ -99,7 +100,9 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     ///
     /// Locking a mutex that the caller has locked already deadlocks.
     #[inline]
+    #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T, P> {
+        P::called();
         self.raw.lock();
         // SAFETY: the mutex was just locked.
         unsafe { MutexGuard::new(self) }
@@ -107,18 +110,24 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
 
     /// Locks if that is possible at once.
     #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T, P>> {
+        P::called();
         // SAFETY: the mutex was just locked.
         self.raw.try_lock().then(|| unsafe { MutexGuard::new(self) })
     }
 
     /// Locks, waiting for `timeout` at most.
+    #[track_caller]
     pub fn try_lock_for(&self, timeout: Duration) -> Option<MutexGuard<'_, T, P>> {
-        self.try_lock().or_else(|| self.try_lock_until(P::Clock::now() + timeout))
+        P::called();
+        self.try_lock().or_else(|| self.try_lock_until(after::<P>(timeout)))
     }
 
     /// Locks, waiting until `deadline` at most.
+    #[track_caller]
     pub fn try_lock_until(&self, deadline: Instant) -> Option<MutexGuard<'_, T, P>> {
+        P::called();
         let locked = self.raw.try_lock() || self.raw.lock_within(Limits::until(deadline)).is_ok();
         // SAFETY: the mutex was just locked.
         locked.then(|| unsafe { MutexGuard::new(self) })
@@ -128,7 +137,9 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn lock_cancellable(&self) -> Result<MutexGuard<'_, T, P>, Cancelled> {
+        P::called();
         if !self.raw.try_lock() {
             self.raw.lock_within(Limits::CANCELLABLE).map_err(|_| Cancelled)?;
         }

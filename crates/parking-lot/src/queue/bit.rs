@@ -11,6 +11,7 @@ use crate::patience::Backoff;
 pub(crate) fn lock_bit<P: Platform>(word: &P::AtomicUsize, bit: usize) -> usize {
     let mut backoff = Backoff::new();
     let mut seen = word.load(Ordering::Relaxed);
+    // HAMMER-WAIT-LOOP: queue-bit
     loop {
         if seen & bit == 0 {
             if try_lock_bit::<P>(word, bit, seen) {

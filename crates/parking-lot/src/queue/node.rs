@@ -110,6 +110,7 @@ impl<P: Platform> Node<P> {
     /// Waits for a verdict that is owed.
     pub(crate) fn await_verdict(&self) -> u32 {
         let mut backoff = Backoff::new();
+        // HAMMER-WAIT-LOOP: verdict
         loop {
             let state = self.verdict();
             if state >= WOKEN {

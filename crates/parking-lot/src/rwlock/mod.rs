@@ -14,7 +14,7 @@ use core::marker::PhantomData;
 use core::time::Duration;
 
 use raddle_platform::suspend::{Interrupted, Limits};
-use raddle_platform::{Clock, Instant, Native, Platform, RaceCell};
+use raddle_platform::{Instant, Native, Platform, RaceCell};
 
 pub use future::{ReadLock, UpgradableReadLock, UpgradeLock, WriteLock};
 pub use guard::{RwLockReadGuard, RwLockUpgradableReadGuard, RwLockWriteGuard};
@@ -22,6 +22,7 @@ pub use mapped::{MappedRwLockReadGuard, MappedRwLockWriteGuard};
 
 use crate::Cancelled;
 use crate::block::block;
+use crate::patience::after;
 use acquire::Acquire;
 use raw::{Mode, READER, RawRwLock, UPGRADABLE, WRITER};
 
@@ -105,7 +106,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// Locks for reading; the calling fiber or thread is suspended until it can. Not a
     /// cancellation point.
     #[inline]
+    #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T, P> {
+        P::called();
         self.must(Mode::Read);
         // SAFETY: locked just now.
         unsafe { RwLockReadGuard::new(self) }
@@ -113,18 +116,24 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
 
     /// Locks for reading if that is possible at once.
     #[inline]
+    #[track_caller]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T, P>> {
+        P::called();
         // SAFETY: locked just now.
         self.raw.try_now(Mode::Read, 0).then(|| unsafe { RwLockReadGuard::new(self) })
     }
 
     /// Locks for reading, waiting for `timeout` at most.
+    #[track_caller]
     pub fn try_read_for(&self, timeout: Duration) -> Option<RwLockReadGuard<'_, T, P>> {
-        self.try_read().or_else(|| self.try_read_until(P::Clock::now() + timeout))
+        P::called();
+        self.try_read().or_else(|| self.try_read_until(after::<P>(timeout)))
     }
 
     /// Locks for reading, waiting until `deadline` at most.
+    #[track_caller]
     pub fn try_read_until(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, T, P>> {
+        P::called();
         // SAFETY: locked just now.
         self.until(Mode::Read, deadline).then(|| unsafe { RwLockReadGuard::new(self) })
     }
@@ -133,7 +142,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn read_cancellable(&self) -> Result<RwLockReadGuard<'_, T, P>, Cancelled> {
+        P::called();
         self.cancellable(Mode::Read)?;
         // SAFETY: locked just now.
         Ok(unsafe { RwLockReadGuard::new(self) })
@@ -148,7 +159,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
 
     /// Locks for reading, also if a writer waits. A caller that has locked for reading already
     /// does not deadlock.
+    #[track_caller]
     pub fn read_recursive(&self) -> RwLockReadGuard<'_, T, P> {
+        P::called();
         if !self.raw.try_read_recursive() {
             // A writer is inside, so the caller does not read.
             self.must(Mode::Read);
@@ -158,7 +171,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     }
 
     /// As [`read_recursive`](Self::read_recursive), if that is possible at once.
+    #[track_caller]
     pub fn try_read_recursive(&self) -> Option<RwLockReadGuard<'_, T, P>> {
+        P::called();
         // SAFETY: locked just now.
         self.raw.try_read_recursive().then(|| unsafe { RwLockReadGuard::new(self) })
     }
@@ -169,7 +184,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// Locks for writing; the calling fiber or thread is suspended until it can. Not a
     /// cancellation point.
     #[inline]
+    #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T, P> {
+        P::called();
         if !self.raw.try_write_idle() {
             self.must(Mode::Write);
         }
@@ -179,18 +196,24 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
 
     /// Locks for writing if that is possible at once.
     #[inline]
+    #[track_caller]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T, P>> {
+        P::called();
         // SAFETY: locked just now.
         self.raw.try_now(Mode::Write, 0).then(|| unsafe { RwLockWriteGuard::new(self) })
     }
 
     /// Locks for writing, waiting for `timeout` at most.
+    #[track_caller]
     pub fn try_write_for(&self, timeout: Duration) -> Option<RwLockWriteGuard<'_, T, P>> {
-        self.try_write().or_else(|| self.try_write_until(P::Clock::now() + timeout))
+        P::called();
+        self.try_write().or_else(|| self.try_write_until(after::<P>(timeout)))
     }
 
     /// Locks for writing, waiting until `deadline` at most.
+    #[track_caller]
     pub fn try_write_until(&self, deadline: Instant) -> Option<RwLockWriteGuard<'_, T, P>> {
+        P::called();
         // SAFETY: locked just now.
         self.until(Mode::Write, deadline).then(|| unsafe { RwLockWriteGuard::new(self) })
     }
@@ -199,7 +222,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn write_cancellable(&self) -> Result<RwLockWriteGuard<'_, T, P>, Cancelled> {
+        P::called();
         self.cancellable(Mode::Write)?;
         // SAFETY: locked just now.
         Ok(unsafe { RwLockWriteGuard::new(self) })
@@ -218,7 +243,9 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// Locks for upgradable reading; the calling fiber or thread is suspended until it can. Not a
     /// cancellation point.
     #[inline]
+    #[track_caller]
     pub fn upgradable_read(&self) -> RwLockUpgradableReadGuard<'_, T, P> {
+        P::called();
         self.must(Mode::Upgradable);
         // SAFETY: locked just now.
         unsafe { RwLockUpgradableReadGuard::new(self) }
@@ -226,26 +253,31 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
 
     /// Locks for upgradable reading if that is possible at once.
     #[inline]
+    #[track_caller]
     pub fn try_upgradable_read(&self) -> Option<RwLockUpgradableReadGuard<'_, T, P>> {
+        P::called();
         let locked = self.raw.try_now(Mode::Upgradable, 0);
         // SAFETY: locked just now.
         locked.then(|| unsafe { RwLockUpgradableReadGuard::new(self) })
     }
 
     /// Locks for upgradable reading, waiting for `timeout` at most.
+    #[track_caller]
     pub fn try_upgradable_read_for(
         &self,
         timeout: Duration,
     ) -> Option<RwLockUpgradableReadGuard<'_, T, P>> {
-        self.try_upgradable_read()
-            .or_else(|| self.try_upgradable_read_until(P::Clock::now() + timeout))
+        P::called();
+        self.try_upgradable_read().or_else(|| self.try_upgradable_read_until(after::<P>(timeout)))
     }
 
     /// Locks for upgradable reading, waiting until `deadline` at most.
+    #[track_caller]
     pub fn try_upgradable_read_until(
         &self,
         deadline: Instant,
     ) -> Option<RwLockUpgradableReadGuard<'_, T, P>> {
+        P::called();
         let locked = self.until(Mode::Upgradable, deadline);
         // SAFETY: locked just now.
         locked.then(|| unsafe { RwLockUpgradableReadGuard::new(self) })
@@ -255,9 +287,11 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn upgradable_read_cancellable(
         &self,
     ) -> Result<RwLockUpgradableReadGuard<'_, T, P>, Cancelled> {
+        P::called();
         self.cancellable(Mode::Upgradable)?;
         // SAFETY: locked just now.
         Ok(unsafe { RwLockUpgradableReadGuard::new(self) })

@@ -12,10 +12,11 @@ use core::task::{Context, Poll};
 use core::time::Duration;
 
 use raddle_platform::suspend::Limits;
-use raddle_platform::{Clock, Instant, Native, Platform};
+use raddle_platform::{Instant, Native, Platform};
 
 use crate::Cancelled;
 use crate::block::Wait;
+use crate::patience::after;
 use crate::queue::Waiter;
 use raw::RawSemaphore;
 
@@ -71,25 +72,33 @@ impl<P: Platform> Semaphore<P> {
     /// # Panics
     /// If there would be more than [`MAX_PERMITS`](Self::MAX_PERMITS).
     #[inline]
+    #[track_caller]
     pub fn add_permits(&self, count: usize) {
+        P::called();
         self.raw.release(count);
     }
 
     /// Takes up to `count` permits away for good, and returns how many there were.
+    #[track_caller]
     pub fn forget_permits(&self, count: usize) -> usize {
+        P::called();
         self.raw.forget(count)
     }
 
     /// Takes a permit; the calling fiber or thread is suspended until it can. Not a cancellation
     /// point.
     #[inline]
+    #[track_caller]
     pub fn acquire(&self) -> SemaphorePermit<'_, P> {
+        P::called();
         self.acquire_many(1)
     }
 
     /// Takes `count` permits at once; the calling fiber or thread is suspended until it can.
     #[inline]
+    #[track_caller]
     pub fn acquire_many(&self, count: u32) -> SemaphorePermit<'_, P> {
+        P::called();
         match self.raw.acquire(count as usize, Limits::NONE) {
             Ok(()) => self.permit(count),
             Err(_) => unreachable!("a wait without limits ends only with its result"),
@@ -98,42 +107,54 @@ impl<P: Platform> Semaphore<P> {
 
     /// Takes a permit if that is possible at once.
     #[inline]
+    #[track_caller]
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_, P>> {
+        P::called();
         self.try_acquire_many(1)
     }
 
     /// Takes `count` permits if that is possible at once.
     #[inline]
+    #[track_caller]
     pub fn try_acquire_many(&self, count: u32) -> Option<SemaphorePermit<'_, P>> {
+        P::called();
         self.raw.try_acquire(count as usize).then(|| self.permit(count))
     }
 
     /// Takes a permit, waiting for `timeout` at most.
+    #[track_caller]
     pub fn try_acquire_for(&self, timeout: Duration) -> Option<SemaphorePermit<'_, P>> {
+        P::called();
         self.try_acquire_many_for(1, timeout)
     }
 
     /// Takes a permit, waiting until `deadline` at most.
+    #[track_caller]
     pub fn try_acquire_until(&self, deadline: Instant) -> Option<SemaphorePermit<'_, P>> {
+        P::called();
         self.try_acquire_many_until(1, deadline)
     }
 
     /// Takes `count` permits, waiting for `timeout` at most.
+    #[track_caller]
     pub fn try_acquire_many_for(
         &self,
         count: u32,
         timeout: Duration,
     ) -> Option<SemaphorePermit<'_, P>> {
+        P::called();
         self.try_acquire_many(count)
-            .or_else(|| self.try_acquire_many_until(count, P::Clock::now() + timeout))
+            .or_else(|| self.try_acquire_many_until(count, after::<P>(timeout)))
     }
 
     /// Takes `count` permits, waiting until `deadline` at most.
+    #[track_caller]
     pub fn try_acquire_many_until(
         &self,
         count: u32,
         deadline: Instant,
     ) -> Option<SemaphorePermit<'_, P>> {
+        P::called();
         self.raw.acquire(count as usize, Limits::until(deadline)).ok().map(|()| self.permit(count))
     }
 
@@ -141,7 +162,9 @@ impl<P: Platform> Semaphore<P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn acquire_cancellable(&self) -> Result<SemaphorePermit<'_, P>, Cancelled> {
+        P::called();
         self.acquire_many_cancellable(1)
     }
 
@@ -149,10 +172,12 @@ impl<P: Platform> Semaphore<P> {
     ///
     /// # Errors
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
+    #[track_caller]
     pub fn acquire_many_cancellable(
         &self,
         count: u32,
     ) -> Result<SemaphorePermit<'_, P>, Cancelled> {
+        P::called();
         self.raw.acquire(count as usize, Limits::CANCELLABLE).map_err(|_| Cancelled)?;
         Ok(self.permit(count))
     }

@@ -9,6 +9,7 @@ mod lock;
 mod parker;
 pub mod stack;
 mod threads;
+mod waits;
 
 use core::ops::Range;
 
@@ -17,6 +18,7 @@ pub use clock::NativeClock;
 pub use entropy::NativeRng;
 pub use parker::NativeParker;
 pub use threads::NativeThreads;
+pub use waits::waits;
 
 use lock::Lock;
 

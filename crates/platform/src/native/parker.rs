@@ -15,6 +15,7 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 
 use super::clock::{NativeClock, timespec};
 use super::counted::Counted;
+use super::waits::Loop;
 use crate::parker::Parker;
 use crate::time::{Clock, Instant};
 
@@ -67,7 +68,9 @@ impl Token {
             self.0.swap(EMPTY, Ordering::Acquire);
             return;
         }
+        // HAMMER-WAIT-LOOP: park
         loop {
+            Loop::Park.waits();
             futex(&self.0, libc::FUTEX_WAIT_BITSET, PARKED, deadline);
             let due = deadline.is_some_and(|deadline| NativeClock::now() >= deadline);
             if due || self.0.load(Ordering::Relaxed) == NOTIFIED {

@@ -64,6 +64,7 @@ pub(crate) unsafe fn perform<P: Platform>(
     // completion; a fiber's stack is never unwound while it is parked.
     unsafe { worker.submit(op, token) };
     let mut interrupted = None;
+    // HAMMER-WAIT-LOOP: completion
     let result = loop {
         if let Some(result) = operation.result.get() {
             break result;

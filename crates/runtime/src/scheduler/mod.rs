@@ -220,6 +220,7 @@ impl<P: Platform> Shared<P> {
     /// last task has ended.
     pub(crate) fn wait_for_guests(&self) {
         // ORDERING: pairs with the releasing decrement in `schedule`.
+        // HAMMER-WAIT-LOOP: guests
         while self.guests.load(Ordering::Acquire) != 0 {
             P::Threads::yield_now();
         }

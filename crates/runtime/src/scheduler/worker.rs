@@ -108,6 +108,7 @@ impl<P: Platform> Worker<P> {
         let this = core::ptr::from_ref(self).cast_mut().cast();
         let outer = P::Threads::set_slot(SlotKey::Worker, this);
         let unwinding = AbortOnUnwind;
+        // HAMMER-WAIT-LOOP: run-loop
         while !self.shared.stopped.load(Ordering::Relaxed) {
             match self.next_task() {
                 Some(task) => self.run_task(task),
@@ -335,6 +336,7 @@ impl<P: Platform> Worker<P> {
             return false;
         }
         let mut found = false;
+        // HAMMER-WAIT-LOOP: idle-search
         for _ in 0..P::BOUNDS.idle_searches {
             self.maintain();
             found = self.has_work() || self.steal();
@@ -522,6 +524,7 @@ impl<P: Platform> Suspend for Worker<P> {
     }
 
     fn park(&self) {
+        P::called();
         let Some(fiber) = self.current_fiber() else {
             unreachable!("an inactive suspender is not asked");
         };
@@ -529,6 +532,7 @@ impl<P: Platform> Suspend for Worker<P> {
     }
 
     fn park_until(&self, deadline: Instant) {
+        P::called();
         let waker = self.waker();
         timer::with_timer(&self.shared, self.index, deadline, waker, || self.park());
     }

@@ -15,13 +15,13 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
         Stress::new(
             "stress/lock_storm",
             "threads, fibers and futures that take one mutex, some with timeouts, exclude another",
-            &["queue-bit", "patience", "suspend"],
+            &["queue-bit", "lock-looks", "suspend", "verdict", "park"],
             lock_storm::<P>,
         ),
         Stress::new(
             "stress/rwlock_with_undo",
             "readers and writers that give up leave the lock to the others, and see whole pairs",
-            &["rwlock-drain", "queue-bit"],
+            &["queue-bit", "suspend", "verdict"],
             rwlock_with_undo::<P>,
         ),
         Stress::new(
@@ -41,6 +41,12 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
             "items that go through a small buffer with two condition variables come out once each",
             &["queue-bit", "suspend"],
             bounded_buffer::<P>,
+        ),
+        Stress::new(
+            "stress/requeue_storm",
+            "waiters of a condition variable that are moved to its mutex give up, and none is lost",
+            &["relinked", "suspend"],
+            requeue_storm::<P>,
         ),
     ]
 }
@@ -327,6 +333,78 @@ fn bounded_buffer<P: Platform>(budget: &Budget) -> u64 {
         task.await.expect("no panic") + fiber.await.expect("no panic")
     });
     assert_eq!(future, 0, "nothing is left in the buffer");
+    end(runtime);
+    operations
+}
+
+/// `notify_all` moves those who wait to the mutex, while their time runs out and futures are dropped.
+fn requeue_storm<P: Platform>(budget: &Budget) -> u64 {
+    struct Stage<P: Platform> {
+        round: ParkingMutex<u64, P>,
+        changed: Condvar<P>,
+    }
+    const WAITERS: u64 = 4;
+    const ROUNDS: u64 = 60;
+    fn wait<P: Platform>(stage: &Stage<P>, until: u64, patient: bool) {
+        let mut round = stage.round.lock();
+        while *round < until {
+            if patient {
+                stage.changed.wait(&mut round);
+            } else {
+                // Whether the time was over or not, the mutex is held again.
+                let _ = stage.changed.wait_for(&mut round, SOON);
+            }
+        }
+    }
+    async fn wait_async<P: Platform>(stage: &Stage<P>, until: u64) {
+        loop {
+            let round = stage.round.lock_async().await;
+            if *round >= until {
+                return;
+            }
+            // Dropped by the timeout wherever it stands: in the one queue or in the other.
+            let waiting = stage.changed.wait_async(round);
+            drop(timeout::<_, P>(SOON, waiting).await);
+        }
+    }
+    let runtime = runtime::<P>(3);
+    let stage = Arc::<_, P>::new_in(Stage::<P> {
+        round: ParkingMutex::new_in(0),
+        changed: Condvar::new_in(),
+    });
+    let operations = budget.rounds(|| {
+        let first = *stage.round.lock();
+        let last = first + ROUNDS;
+        let waiters: Vec<_> = (0..WAITERS)
+            .map(|name| {
+                let stage = stage.clone();
+                if name % 2 == 0 {
+                    runtime
+                        .spawn(move || (first..last).for_each(|it| wait(&stage, it + 1, name == 0)))
+                } else {
+                    runtime.spawn_async(async move {
+                        for round in first..last {
+                            wait_async(&stage, round + 1).await;
+                        }
+                    })
+                }
+            })
+            .collect();
+        raddle_scenarios::scope::<P, _>(|threads| {
+            let stage = &*stage;
+            threads.spawn(move || (first..last).for_each(|it| wait(stage, it + 1, true)));
+            threads.spawn(move || (first..last).for_each(|it| wait(stage, it + 1, false)));
+            for _ in first..last {
+                let mut round = stage.round.lock();
+                *round += 1;
+                stage.changed.notify_all();
+                drop(round);
+            }
+        });
+        waiters.into_iter().for_each(|waiter| waiter.join().expect("no panic"));
+        assert_eq!(*stage.round.lock(), last, "all have seen the last round");
+        ROUNDS * (WAITERS + 2)
+    });
     end(runtime);
     operations
 }

@@ -34,6 +34,7 @@
 //! assert_eq!(tickets.run(&Budget::ONE_ROUND), 4);
 //! ```
 
+mod files;
 mod locks;
 mod net;
 mod ownership;
@@ -114,6 +115,7 @@ pub fn all<P: Platform>() -> Vec<Stress> {
         ownership::list::<P>,
         net::list::<P>,
         timers::list::<P>,
+        files::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }

@@ -16,13 +16,13 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
         Stress::new(
             "stress/net_storm_on_io_uring",
             "every connection gets back what it sent, by io_uring where the kernel has it",
-            &["suspend", "commands"],
+            &["completion", "uring-wait"],
             |budget| net_storm::<P>(budget, Kind::Probe),
         ),
         Stress::new(
             "stress/net_storm_on_epoll",
             "every connection gets back what it sent, by epoll",
-            &["suspend", "commands"],
+            &["completion", "epoll-wait"],
             |budget| net_storm::<P>(budget, Kind::Epoll),
         ),
     ]

@@ -15,25 +15,25 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
         Stress::new(
             "stress/steal_storm",
             "1,000 fibers on 8 workers keep every local over all of their suspensions",
-            &["ring-steal", "idle-search", "spinlock"],
+            &["run-loop", "idle-search", "spinlock"],
             steal_storm::<P>,
         ),
         Stress::new(
             "stress/migrating_futures",
             "futures that move between workers at each yield lose and repeat nothing",
-            &["ring-steal"],
+            &["run-loop", "uring-wait"],
             migrating_futures::<P>,
         ),
         Stress::new(
             "stress/pinned_from_everywhere",
             "a task for one worker that any other spawns runs there, and once",
-            &["inbox-push"],
+            &["run-loop"],
             pinned_from_everywhere::<P>,
         ),
         Stress::new(
             "stress/spawn_storm_during_shutdown",
             "each task that is spawned while the runtime ends is run to its end or refused, once",
-            &["guests", "injector"],
+            &["guests"],
             spawn_storm_during_shutdown::<P>,
         ),
     ]

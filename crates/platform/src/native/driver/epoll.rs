@@ -36,6 +36,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::counted::Counted;
+use super::super::waits::Loop;
 use super::notifier::{Bell, NativeNotifier, new_eventfd};
 use super::offload::Offload;
 use super::sockets::{check, recv_raw, send_raw, time_until};
@@ -237,7 +238,9 @@ impl Epoll {
         if !self.ready.is_empty() || !self.bell.doze() {
             self.tick(completions);
         } else {
+            // HAMMER-WAIT-LOOP: epoll-wait
             loop {
+                Loop::Epoll.waits();
                 self.look(deadline.map(time_until));
                 // A bell's report may be late, and then no reason to return.
                 if !self.ready.is_empty()

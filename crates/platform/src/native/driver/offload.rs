@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use super::super::counted::Counted;
 use super::super::lock::Lock;
+use super::super::waits::Loop;
 use super::files;
 use super::notifier::Bell;
 use crate::driver::{Completion, Op, Token};
@@ -131,7 +132,9 @@ impl Offload {
         self.cancel_if(|_| true);
         while self.in_flight > 0 {
             let mut finished = self.shared.finished.lock();
+            // HAMMER-WAIT-LOOP: offload-end
             while finished.is_empty() {
+                Loop::OffloadEnd.waits();
                 finished = finished.wait(&self.shared.first, None).0;
             }
             drop(finished);
@@ -165,6 +168,7 @@ fn start_thread() {
 /// Does what waits; and what comes later, while less than `idle` passes between two.
 fn serve(idle: Option<Duration>) {
     let mut pool = POOL.lock();
+    // HAMMER-WAIT-LOOP: offload-serve
     loop {
         if let Some(job) = pool.queue.pop_front() {
             drop(pool);
@@ -175,6 +179,7 @@ fn serve(idle: Option<Duration>) {
         }
         let Some(idle) = idle else { break };
         pool.idle += 1;
+        Loop::Offload.waits();
         let (woken, over) = pool.wait(&WORK, Some(idle));
         pool = woken;
         pool.idle -= 1;

@@ -25,6 +25,7 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use super::super::lock::Lock;
+use super::super::waits::Loop;
 use super::notifier::{new_eventfd, signal_eventfd};
 use super::sockets::check;
 use crate::driver::{Handle, Signal};
@@ -131,7 +132,9 @@ fn forget_slot(handle: Handle) {
     slot.fd.swap(EMPTY, Ordering::SeqCst);
     OPEN.fetch_sub(1, Ordering::Relaxed);
     // ORDERING: pairs with both read-modify-writes of the handler: see the module.
+    // HAMMER-WAIT-LOOP: signal-handlers
     while slot.inside.load(Ordering::SeqCst) != 0 {
+        Loop::Signal.waits();
         std::thread::yield_now();
     }
 }

@@ -44,6 +44,7 @@ use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Probe, cqueue, opcode, squeue};
 
 use super::super::counted::Counted;
+use super::super::waits::Loop;
 use super::files;
 use super::notifier::{Bell, NativeNotifier, new_eventfd};
 use super::offload::Offload;
@@ -232,7 +233,9 @@ impl Uring {
         if completions.len() > before || !self.bell.doze() {
             self.tick(completions);
         } else {
+            // HAMMER-WAIT-LOOP: uring-wait
             loop {
+                Loop::Uring.waits();
                 let left = deadline.map(|deadline| deadline - NativeClock::now());
                 self.enter(1, left, EnterFlags::GETEVENTS);
                 self.drain(completions);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use raddle_hammer::stress::Budget;
 use raddle_hammer::{Settings, begin, count_sites, delays, visited_sites};
+use raddle_platform::native::waits;
 
 use crate::args::{Child, settings};
 use crate::planted;
@@ -22,6 +23,18 @@ pub(crate) const STUCK: i32 = 75;
 
 /// The seed of the run that is under way.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
+
+/// Resident memory in KiB after a minute, or after half of the time where that is less.
+static SETTLED: AtomicU64 = AtomicU64::new(0);
+
+/// Resident memory in KiB; 0 where the kernel does not tell.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: Option<u64> = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    // SAFETY: `sysconf` reads a constant.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.unwrap_or(0) * u64::try_from(page).unwrap_or(0) / 1024
+}
 
 pub(crate) fn run(child: &Child) -> ExitCode {
     let settings = match settings(&child.seed) {
@@ -46,7 +59,7 @@ pub(crate) fn run(child: &Child) -> ExitCode {
         return ExitCode::from(2);
     };
     let time = Duration::from_millis(child.milliseconds);
-    watch(time + PATIENCE);
+    watch(time);
     tell(&repeat(program, settings, time));
     ExitCode::SUCCESS
 }
@@ -59,7 +72,7 @@ fn repeat(program: &Program, mut settings: Settings, time: Duration) -> Ran {
     }
     let start = Instant::now();
     let budget = Budget::until(start + time);
-    let mut ran = Ran { operations: 0, seconds: 0.0, delays: 0, sites: Vec::new() };
+    let mut ran = Ran::default();
     let mut runs = 0;
     loop {
         let seed = settings.seed.map(|root| if runs == 0 { root } else { derive(root, runs) });
@@ -73,7 +86,9 @@ fn repeat(program: &Program, mut settings: Settings, time: Duration) -> Ran {
         }
     }
     ran.seconds = start.elapsed().as_secs_f64();
+    ran.resident_kib = (SETTLED.load(Ordering::Relaxed), resident());
     ran.delays = delays();
+    ran.waits = waits().map(|(name, count)| (name.to_owned(), count)).collect();
     ran.sites = visited_sites().into_iter().map(SiteRow::from).collect();
     ran
 }
@@ -94,15 +109,23 @@ fn tell(ran: &Ran) {
     let _ = writeln!(out, "{json}");
 }
 
-/// Says which seed a panic belongs to, and ends the process when it does not end by itself.
-fn watch(patience: Duration) {
+/// Says which seed a panic belongs to, looks at the memory, and ends the process when it does not end
+/// by itself.
+fn watch(time: Duration) {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         eprintln!("in the run of seed {:#x}:", RUNNING.load(Ordering::Relaxed));
         usual(panic);
     }));
     std::thread::spawn(move || {
-        std::thread::sleep(patience);
+        let (start, settled) = (Instant::now(), (time / 2).min(Duration::from_secs(60)));
+        // Under a storm of signals one long sleep may end at any time.
+        while start.elapsed() < time + PATIENCE {
+            std::thread::sleep(Duration::from_millis(100));
+            if SETTLED.load(Ordering::Relaxed) == 0 && start.elapsed() >= settled {
+                SETTLED.store(resident(), Ordering::Relaxed);
+            }
+        }
         eprintln!(
             "no end {PATIENCE:?} after the time was over, in the run of seed {:#x}: a deadlock, or \
              a wake-up that was lost",

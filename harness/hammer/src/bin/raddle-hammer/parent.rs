@@ -12,7 +12,7 @@ use crate::child::STUCK;
 use crate::planted::{self, Planted};
 use crate::programs::{self, Program};
 use crate::progress::Progress;
-use crate::results::{LeftOut, Ran, Results, Row, SiteRow};
+use crate::results::{LeftOut, Ran, Results, Row, Sites};
 
 /// Lines of a report that are shown.
 const SHOWN_LINES: usize = 60;
@@ -129,13 +129,13 @@ fn hammer(
     programs: &[Program],
     folder: &Folder,
     results: &mut Results,
-) -> Result<Vec<SiteRow>, String> {
+) -> Result<Sites, String> {
     // A stress program wants time to come to speed; a scenario is done in microseconds.
     let shares = |program: &Program| if matches!(program, Program::Stress(_)) { 4 } else { 1 };
     let total: u32 = programs.iter().filter(|program| !program.is_twin()).map(shares).sum();
     let share = Duration::from_secs(arguments.seconds) / total.max(1);
     let mut progress = Progress::new(programs.len());
-    let mut sites = Vec::new();
+    let mut sites = Sites::default();
     for program in programs {
         progress.begins(program.name());
         let time = if program.is_twin() { TWIN_TIME } else { share * shares(program) };
@@ -147,19 +147,32 @@ fn hammer(
             halts: program.is_twin(),
         };
         let report = child.run(folder)?;
-        let (row, visited) = judge(program, &report);
+        let (row, ran) = judge(program, &report);
         if let Some(failure) = &row.failure {
             progress.line(&format!("FAILED {}: {failure}\n    {}", row.name, report.shown()));
         }
+        if matches!(program, Program::Stress(_)) && row.failure.is_none() {
+            let ((settled, last), rate) = (row.resident_kib, row.operations as f64 / row.seconds);
+            progress.line(&format!(
+                "{}: {} operations, {rate:.0}/s, resident {settled} KiB, at the end {last} KiB",
+                row.name, row.operations
+            ));
+        }
         progress.ended(row.operations);
-        sites.extend(visited);
+        for (name, count) in ran.waits {
+            *sites.waits.entry(name).or_default() += count;
+        }
+        sites.sites.extend(ran.sites);
+        if let Program::Stress(stress) = program {
+            sites.covers.insert(stress.name, stress.covers);
+        }
         results.scenarios.push(row);
     }
     progress.end();
     Ok(sites)
 }
 
-fn judge(program: &Program, report: &Report) -> (Row, Vec<SiteRow>) {
+fn judge(program: &Program, report: &Report) -> (Row, Ran) {
     let races = report.races();
     let ran: Option<Ran> =
         report.out.lines().last().and_then(|line| serde_json::from_str(line).ok());
@@ -178,9 +191,10 @@ fn judge(program: &Program, report: &Report) -> (Row, Vec<SiteRow>) {
         seconds: ran.as_ref().map_or(0.0, |ran| ran.seconds),
         races,
         delays: ran.as_ref().map_or(0, |ran| ran.delays),
+        resident_kib: ran.as_ref().map_or((0, 0), |ran| ran.resident_kib),
         failure,
     };
-    (row, ran.map(|ran| ran.sites).unwrap_or_default())
+    (row, ran.unwrap_or_default())
 }
 
 fn summary(results: &Results) -> bool {
