@@ -144,6 +144,18 @@ fn decide(place: u64, path: u64, nth: u64) -> Delay {
     }
 }
 
+/// Sleeps until the time is over or a signal comes. (std sleeps again after a signal, for what the
+/// kernel says is left, which is rounded up: under a storm of signals it sleeps for ever.)
+#[doc(hidden)]
+pub fn nap(time: Duration) {
+    let time = libc::timespec {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_nsec: libc::c_long::from(time.subsec_nanos() as i32),
+    };
+    // SAFETY: reads a timespec, and writes nothing.
+    unsafe { libc::nanosleep(&raw const time, core::ptr::null_mut()) };
+}
+
 fn act(delay: Delay) {
     let kind = match delay {
         Delay::None => return,
@@ -158,7 +170,7 @@ fn act(delay: Delay) {
             1
         }
         Delay::Sleep(time) => {
-            std::thread::sleep(time);
+            nap(time);
             2
         }
     };

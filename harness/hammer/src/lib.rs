@@ -30,6 +30,8 @@ mod strand;
 pub mod stress;
 
 pub use context::HammerContext;
+#[doc(hidden)]
+pub use delay::nap;
 pub use delay::{Delay, delays, inject};
 pub use log::{Decision, decisions_of};
 pub use platform::{Hammer, HammerParker, HammerRace, HammerThreads, Handshake, Joins};

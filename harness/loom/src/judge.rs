@@ -19,6 +19,7 @@ pub const OFFERS: Needs = Needs {
     weak_memory: true,
     long: false,
     task_order: true,
+    rare: true,
 };
 
 /// Whether a scenario passed, and why.

@@ -232,6 +232,8 @@ pub struct Needs {
     pub long: bool,
     /// The order in which tasks are taken where nothing perturbs it: who asserts it needs it.
     pub task_order: bool,
+    /// The planted bug shows in few of all schedules: somebody must search for them.
+    pub rare: bool,
 }
 
 impl Needs {
@@ -248,6 +250,7 @@ impl Needs {
         weak_memory: false,
         long: false,
         task_order: false,
+        rare: false,
     };
     /// Atomics, on the main thread only.
     pub const ATOMICS: Self = Self { atomics: true, ..Self::NONE };
@@ -314,6 +317,13 @@ impl Needs {
         self
     }
 
+    /// A harness that searches for the schedule.
+    #[must_use]
+    pub const fn rare(mut self) -> Self {
+        self.rare = true;
+        self
+    }
+
     /// What is needed and not `offered`, in words; empty if the scenario can run.
     pub fn unmet(&self, offered: &Self) -> Vec<String> {
         let kinds = [
@@ -327,6 +337,7 @@ impl Needs {
             (self.weak_memory, offered.weak_memory, "weak memory"),
             (self.long, offered.long, "executions that are sampled: it is too long for all"),
             (self.task_order, offered.task_order, "tasks in the usual order"),
+            (self.rare, offered.rare, "a search for its schedule, which chance hardly meets"),
         ];
         let mut unmet: Vec<_> = kinds
             .into_iter()

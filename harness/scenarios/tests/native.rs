@@ -18,6 +18,7 @@ fn what_holds_holds_on_the_machine() {
         weak_memory: true,
         long: true,
         task_order: true,
+        rare: true,
     };
     for scenario in all::<Native>() {
         if scenario.expect == Expect::Holds && scenario.needs.unmet(&offered).is_empty() {

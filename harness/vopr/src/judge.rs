@@ -17,6 +17,7 @@ pub const OFFERS: Needs = Needs {
     weak_memory: false,
     long: true,
     task_order: true,
+    rare: true,
 };
 
 /// Whether a failure is what the scenario must show.

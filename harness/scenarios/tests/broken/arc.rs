@@ -296,7 +296,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "twin: get_mut overlooks a Weak that is made between its two looks",
             get_mut_against_downgrade::<P, UNLOCKED_GET_MUT>,
         )
-        .needs(races)
+        .needs(races.rare())
         .races(),
         Scenario::new(
             "broken/arc_without_common_weak",

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use raddle_hammer::stress::Budget;
-use raddle_hammer::{Settings, begin, count_sites, delays, visited_sites};
+use raddle_hammer::{Settings, begin, count_sites, delays, nap, visited_sites};
 use raddle_platform::native::waits;
 
 use crate::args::{Child, settings};
@@ -119,9 +119,8 @@ fn watch(time: Duration) {
     }));
     std::thread::spawn(move || {
         let (start, settled) = (Instant::now(), (time / 2).min(Duration::from_secs(60)));
-        // Under a storm of signals one long sleep may end at any time.
         while start.elapsed() < time + PATIENCE {
-            std::thread::sleep(Duration::from_millis(100));
+            nap(Duration::from_millis(100));
             if SETTLED.load(Ordering::Relaxed) == 0 && start.elapsed() >= settled {
                 SETTLED.store(resident(), Ordering::Relaxed);
             }

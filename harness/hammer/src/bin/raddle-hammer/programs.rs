@@ -24,6 +24,7 @@ fn offered(full_speed: bool) -> Needs {
         weak_memory: false,
         long: true,
         task_order: full_speed,
+        rare: false,
     }
 }
 
