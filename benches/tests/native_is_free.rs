@@ -19,7 +19,7 @@ const ROUNDS: usize = 1000;
 /// A fence, and what a world is told and asked on the way: nothing of that is left.
 #[inline(always)]
 fn fence<P: Platform>(order: Ordering) {
-    P::called();
+    let _inside = P::called();
     let strand = P::Strand::child();
     let outer = strand.enter();
     let handshake = P::Handshake::default();

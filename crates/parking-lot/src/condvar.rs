@@ -115,7 +115,7 @@ impl<P: Platform> Condvar<P> {
     /// If others wait here with another mutex.
     #[track_caller]
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T, P>) {
-        P::called();
+        let _inside = P::called();
         match self.wait_within(guard, Limits::NONE) {
             Ok(()) => {}
             Err(_) => unreachable!("a wait without limits ends only with its result"),
@@ -132,7 +132,7 @@ impl<P: Platform> Condvar<P> {
         guard: &mut MutexGuard<'_, T, P>,
         timeout: Duration,
     ) -> WaitTimeoutResult {
-        P::called();
+        let _inside = P::called();
         self.wait_until(guard, after::<P>(timeout))
     }
 
@@ -146,7 +146,7 @@ impl<P: Platform> Condvar<P> {
         guard: &mut MutexGuard<'_, T, P>,
         deadline: Instant,
     ) -> WaitTimeoutResult {
-        P::called();
+        let _inside = P::called();
         WaitTimeoutResult(self.wait_within(guard, Limits::until(deadline)).is_err())
     }
 
@@ -163,7 +163,7 @@ impl<P: Platform> Condvar<P> {
         &self,
         guard: &mut MutexGuard<'_, T, P>,
     ) -> Result<(), Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.wait_within(guard, Limits::CANCELLABLE).map_err(|_| Cancelled)
     }
 
@@ -177,7 +177,7 @@ impl<P: Platform> Condvar<P> {
         guard: &mut MutexGuard<'_, T, P>,
         mut condition: impl FnMut(&mut T) -> bool,
     ) {
-        P::called();
+        let _inside = P::called();
         while condition(guard) {
             self.wait(guard);
         }
@@ -195,7 +195,7 @@ impl<P: Platform> Condvar<P> {
         condition: impl FnMut(&mut T) -> bool,
         timeout: Duration,
     ) -> WaitTimeoutResult {
-        P::called();
+        let _inside = P::called();
         self.wait_while_until(guard, condition, after::<P>(timeout))
     }
 
@@ -210,7 +210,7 @@ impl<P: Platform> Condvar<P> {
         mut condition: impl FnMut(&mut T) -> bool,
         deadline: Instant,
     ) -> WaitTimeoutResult {
-        P::called();
+        let _inside = P::called();
         let mut timed_out = false;
         while condition(guard) {
             if timed_out {
@@ -240,7 +240,7 @@ impl<P: Platform> Condvar<P> {
     #[inline]
     #[track_caller]
     pub fn notify_one(&self) -> bool {
-        P::called();
+        let _inside = P::called();
         self.has_waiters() && self.notify(false) != 0
     }
 
@@ -248,7 +248,7 @@ impl<P: Platform> Condvar<P> {
     #[inline]
     #[track_caller]
     pub fn notify_all(&self) -> usize {
-        P::called();
+        let _inside = P::called();
         if self.has_waiters() { self.notify(true) } else { 0 }
     }
 

@@ -20,7 +20,7 @@ impl Backoff {
     /// Waits a little: longer at each call.
     #[track_caller]
     pub(crate) fn pause<P: Platform>(&mut self) {
-        P::called();
+        let _inside = P::called();
         self.pause_once::<P>();
     }
 

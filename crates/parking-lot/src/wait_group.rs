@@ -118,7 +118,7 @@ impl<P: Platform> WaitGroup<P> {
     #[inline]
     #[track_caller]
     pub fn add(&self, count: usize) {
-        P::called();
+        let _inside = P::called();
         self.add_some(count);
     }
 
@@ -136,7 +136,7 @@ impl<P: Platform> WaitGroup<P> {
     #[inline]
     #[track_caller]
     pub fn done(&self) {
-        P::called();
+        let _inside = P::called();
         self.finish_one();
     }
 
@@ -176,7 +176,7 @@ impl<P: Platform> WaitGroup<P> {
     #[inline]
     #[track_caller]
     pub fn wait(&self) {
-        P::called();
+        let _inside = P::called();
         match self.wait_within(Limits::NONE) {
             Ok(()) => {}
             Err(_) => unreachable!("a wait without limits ends only with its result"),
@@ -186,14 +186,14 @@ impl<P: Platform> WaitGroup<P> {
     /// Waits for `timeout` at most. Returns whether all is done.
     #[track_caller]
     pub fn wait_for(&self, timeout: Duration) -> bool {
-        P::called();
+        let _inside = P::called();
         self.is_done() || self.wait_until(after::<P>(timeout))
     }
 
     /// Waits until `deadline` at most. Returns whether all is done.
     #[track_caller]
     pub fn wait_until(&self, deadline: Instant) -> bool {
-        P::called();
+        let _inside = P::called();
         self.wait_within(Limits::until(deadline)).is_ok()
     }
 
@@ -203,7 +203,7 @@ impl<P: Platform> WaitGroup<P> {
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
     #[track_caller]
     pub fn wait_cancellable(&self) -> Result<(), Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.wait_within(Limits::CANCELLABLE).map_err(|_| Cancelled)
     }
 

@@ -100,6 +100,8 @@ pub trait Platform: Copy + Default + Debug + Send + Sync + 'static {
     type Context: Context;
     /// What the world keeps with each task.
     type Strand: Strand;
+    /// Lives as long as the call of a primitive; see [`called`](Platform::called).
+    type Called;
     /// Where the fences of a handshake meet; see [`fence`](Platform::fence).
     type Handshake: Default + Debug + Send + Sync + 'static;
 
@@ -129,11 +131,12 @@ pub trait Platform: Copy + Default + Debug + Send + Sync + 'static {
     #[track_caller]
     fn choose(kind: Choice, n: usize) -> usize;
 
-    /// A primitive was called: by `Location::caller()` the world learns from where. Inside, all
-    /// callers have the same sites, so a world that acts by sites could not tell them apart.
-    #[inline(always)]
+    /// A primitive is called, for as long as the result lives: by `Location::caller()` the world learns
+    /// from where. Inside, all callers have the same sites, so a world that acts by sites could not
+    /// tell them apart.
+    #[must_use]
     #[track_caller]
-    fn called() {}
+    fn called() -> Self::Called;
 
     /// Asks whether the rare path at `site` shall be taken although nothing forces it. Constant
     /// `false` in production.

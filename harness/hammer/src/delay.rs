@@ -75,21 +75,36 @@ pub fn inject(context: &[u8]) {
 /// A primitive is called, by code whose place joins the hash of the sites inside.
 #[inline(always)]
 #[track_caller]
-pub(crate) fn called() {
-    let duties = duties();
-    if duties & (DELAYS | COUNTS) != 0 {
-        entered(Location::caller(), duties);
+pub(crate) fn called() -> Called {
+    if duties() & (DELAYS | COUNTS) == 0 {
+        return Called(None);
     }
+    enter(Location::caller())
 }
 
 #[cold]
-fn entered(site: &'static Location<'static>, duties: u8) {
-    if duties & COUNTS != 0 {
+fn enter(site: &'static Location<'static>) -> Called {
+    if duties() & COUNTS != 0 {
         sites::count(site);
     }
-    if duties & DELAYS != 0 {
-        let site = hash(site);
-        strand::with(|strand| strand.calls(site));
+    // Within one primitive another may be called: then both places join.
+    Called(Some(strand::with(|strand| {
+        let outer = strand.caller();
+        strand.calls(Mixer::new(outer).add(hash(site)).finish());
+        outer
+    })))
+}
+
+/// The call of a primitive, until this is dropped. Has what the one around it was called by.
+#[derive(Debug)]
+pub struct Called(Option<u64>);
+
+impl Drop for Called {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(outer) = self.0 {
+            strand::with(|strand| strand.calls(outer));
+        }
     }
 }
 

@@ -32,7 +32,7 @@ pub mod stress;
 pub use context::HammerContext;
 #[doc(hidden)]
 pub use delay::nap;
-pub use delay::{Delay, delays, inject};
+pub use delay::{Called, Delay, delays, inject};
 pub use log::{Decision, decisions_of};
 pub use platform::{Hammer, HammerParker, HammerRace, HammerThreads, Handshake, Joins};
 pub use settings::{Priority, Settings, Unusable};

@@ -14,7 +14,7 @@ use raddle_platform::{
 };
 
 use crate::context::HammerContext;
-use crate::delay::{called, visit};
+use crate::delay::{Called, called, visit};
 use crate::strand::{self, Strand};
 use crate::{atomics, priority};
 
@@ -37,6 +37,7 @@ impl Platform for Hammer {
     type Driver = NativeDriver;
     type Context = HammerContext;
     type Strand = Strand;
+    type Called = Called;
     type Handshake = Handshake;
 
     const BOUNDS: Bounds = Native::BOUNDS;
@@ -64,8 +65,8 @@ impl Platform for Hammer {
     }
 
     #[inline(always)]
-    fn called() {
-        called();
+    fn called() -> Called {
+        called()
     }
 
     fn choose(kind: Choice, n: usize) -> usize {

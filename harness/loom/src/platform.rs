@@ -30,6 +30,7 @@ impl Platform for Loom {
     type Driver = driver::LoomDriver;
     type Context = LoomContext;
     type Strand = ();
+    type Called = ();
     type Handshake = ();
 
     /// As small as they can be: each queue is full after a few pushes, and nobody spins. (A spin
@@ -90,6 +91,8 @@ impl Platform for Loom {
         step.end(Effect::Value(chosen as u64));
         chosen
     }
+
+    fn called() {}
 
     fn buggify(_: Site) -> bool {
         step::note("buggify");

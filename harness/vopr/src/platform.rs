@@ -34,6 +34,7 @@ impl Platform for Sim {
     type Driver = driver::SimDriver;
     type Context = SimContext;
     type Strand = ();
+    type Called = ();
     type Handshake = ();
 
     /// Small, so that every queue fills and every budget ends within a short run.
@@ -86,6 +87,8 @@ impl Platform for Sim {
             Err(Failed) => stop(),
         }
     }
+
+    fn called() {}
 
     fn buggify(site: Site) -> bool {
         let caller = Location::caller();

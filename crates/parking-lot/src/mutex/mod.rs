@@ -102,7 +102,7 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T, P> {
-        P::called();
+        let _inside = P::called();
         self.raw.lock();
         // SAFETY: the mutex was just locked.
         unsafe { MutexGuard::new(self) }
@@ -112,7 +112,7 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     #[inline]
     #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         // SAFETY: the mutex was just locked.
         self.raw.try_lock().then(|| unsafe { MutexGuard::new(self) })
     }
@@ -120,14 +120,14 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     /// Locks, waiting for `timeout` at most.
     #[track_caller]
     pub fn try_lock_for(&self, timeout: Duration) -> Option<MutexGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_lock().or_else(|| self.try_lock_until(after::<P>(timeout)))
     }
 
     /// Locks, waiting until `deadline` at most.
     #[track_caller]
     pub fn try_lock_until(&self, deadline: Instant) -> Option<MutexGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         let locked = self.raw.try_lock() || self.raw.lock_within(Limits::until(deadline)).is_ok();
         // SAFETY: the mutex was just locked.
         locked.then(|| unsafe { MutexGuard::new(self) })
@@ -139,7 +139,7 @@ impl<T: ?Sized, P: Platform> ParkingMutex<T, P> {
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
     #[track_caller]
     pub fn lock_cancellable(&self) -> Result<MutexGuard<'_, T, P>, Cancelled> {
-        P::called();
+        let _inside = P::called();
         if !self.raw.try_lock() {
             self.raw.lock_within(Limits::CANCELLABLE).map_err(|_| Cancelled)?;
         }

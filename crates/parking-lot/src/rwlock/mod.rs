@@ -108,7 +108,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[inline]
     #[track_caller]
     pub fn read(&self) -> RwLockReadGuard<'_, T, P> {
-        P::called();
+        let _inside = P::called();
         self.must(Mode::Read);
         // SAFETY: locked just now.
         unsafe { RwLockReadGuard::new(self) }
@@ -118,7 +118,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[inline]
     #[track_caller]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         // SAFETY: locked just now.
         self.raw.try_now(Mode::Read, 0).then(|| unsafe { RwLockReadGuard::new(self) })
     }
@@ -126,14 +126,14 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// Locks for reading, waiting for `timeout` at most.
     #[track_caller]
     pub fn try_read_for(&self, timeout: Duration) -> Option<RwLockReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_read().or_else(|| self.try_read_until(after::<P>(timeout)))
     }
 
     /// Locks for reading, waiting until `deadline` at most.
     #[track_caller]
     pub fn try_read_until(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         // SAFETY: locked just now.
         self.until(Mode::Read, deadline).then(|| unsafe { RwLockReadGuard::new(self) })
     }
@@ -144,7 +144,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
     #[track_caller]
     pub fn read_cancellable(&self) -> Result<RwLockReadGuard<'_, T, P>, Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.cancellable(Mode::Read)?;
         // SAFETY: locked just now.
         Ok(unsafe { RwLockReadGuard::new(self) })
@@ -161,7 +161,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// does not deadlock.
     #[track_caller]
     pub fn read_recursive(&self) -> RwLockReadGuard<'_, T, P> {
-        P::called();
+        let _inside = P::called();
         if !self.raw.try_read_recursive() {
             // A writer is inside, so the caller does not read.
             self.must(Mode::Read);
@@ -173,7 +173,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// As [`read_recursive`](Self::read_recursive), if that is possible at once.
     #[track_caller]
     pub fn try_read_recursive(&self) -> Option<RwLockReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         // SAFETY: locked just now.
         self.raw.try_read_recursive().then(|| unsafe { RwLockReadGuard::new(self) })
     }
@@ -186,7 +186,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[inline]
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T, P> {
-        P::called();
+        let _inside = P::called();
         if !self.raw.try_write_idle() {
             self.must(Mode::Write);
         }
@@ -198,7 +198,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[inline]
     #[track_caller]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         // SAFETY: locked just now.
         self.raw.try_now(Mode::Write, 0).then(|| unsafe { RwLockWriteGuard::new(self) })
     }
@@ -206,14 +206,14 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// Locks for writing, waiting for `timeout` at most.
     #[track_caller]
     pub fn try_write_for(&self, timeout: Duration) -> Option<RwLockWriteGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_write().or_else(|| self.try_write_until(after::<P>(timeout)))
     }
 
     /// Locks for writing, waiting until `deadline` at most.
     #[track_caller]
     pub fn try_write_until(&self, deadline: Instant) -> Option<RwLockWriteGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         // SAFETY: locked just now.
         self.until(Mode::Write, deadline).then(|| unsafe { RwLockWriteGuard::new(self) })
     }
@@ -224,7 +224,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
     #[track_caller]
     pub fn write_cancellable(&self) -> Result<RwLockWriteGuard<'_, T, P>, Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.cancellable(Mode::Write)?;
         // SAFETY: locked just now.
         Ok(unsafe { RwLockWriteGuard::new(self) })
@@ -245,7 +245,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[inline]
     #[track_caller]
     pub fn upgradable_read(&self) -> RwLockUpgradableReadGuard<'_, T, P> {
-        P::called();
+        let _inside = P::called();
         self.must(Mode::Upgradable);
         // SAFETY: locked just now.
         unsafe { RwLockUpgradableReadGuard::new(self) }
@@ -255,7 +255,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[inline]
     #[track_caller]
     pub fn try_upgradable_read(&self) -> Option<RwLockUpgradableReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         let locked = self.raw.try_now(Mode::Upgradable, 0);
         // SAFETY: locked just now.
         locked.then(|| unsafe { RwLockUpgradableReadGuard::new(self) })
@@ -267,7 +267,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
         &self,
         timeout: Duration,
     ) -> Option<RwLockUpgradableReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_upgradable_read().or_else(|| self.try_upgradable_read_until(after::<P>(timeout)))
     }
 
@@ -277,7 +277,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
         &self,
         deadline: Instant,
     ) -> Option<RwLockUpgradableReadGuard<'_, T, P>> {
-        P::called();
+        let _inside = P::called();
         let locked = self.until(Mode::Upgradable, deadline);
         // SAFETY: locked just now.
         locked.then(|| unsafe { RwLockUpgradableReadGuard::new(self) })
@@ -291,7 +291,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     pub fn upgradable_read_cancellable(
         &self,
     ) -> Result<RwLockUpgradableReadGuard<'_, T, P>, Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.cancellable(Mode::Upgradable)?;
         // SAFETY: locked just now.
         Ok(unsafe { RwLockUpgradableReadGuard::new(self) })

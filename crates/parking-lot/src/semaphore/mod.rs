@@ -74,14 +74,14 @@ impl<P: Platform> Semaphore<P> {
     #[inline]
     #[track_caller]
     pub fn add_permits(&self, count: usize) {
-        P::called();
+        let _inside = P::called();
         self.raw.release(count);
     }
 
     /// Takes up to `count` permits away for good, and returns how many there were.
     #[track_caller]
     pub fn forget_permits(&self, count: usize) -> usize {
-        P::called();
+        let _inside = P::called();
         self.raw.forget(count)
     }
 
@@ -90,7 +90,7 @@ impl<P: Platform> Semaphore<P> {
     #[inline]
     #[track_caller]
     pub fn acquire(&self) -> SemaphorePermit<'_, P> {
-        P::called();
+        let _inside = P::called();
         self.acquire_many(1)
     }
 
@@ -98,7 +98,7 @@ impl<P: Platform> Semaphore<P> {
     #[inline]
     #[track_caller]
     pub fn acquire_many(&self, count: u32) -> SemaphorePermit<'_, P> {
-        P::called();
+        let _inside = P::called();
         match self.raw.acquire(count as usize, Limits::NONE) {
             Ok(()) => self.permit(count),
             Err(_) => unreachable!("a wait without limits ends only with its result"),
@@ -109,7 +109,7 @@ impl<P: Platform> Semaphore<P> {
     #[inline]
     #[track_caller]
     pub fn try_acquire(&self) -> Option<SemaphorePermit<'_, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_acquire_many(1)
     }
 
@@ -117,21 +117,21 @@ impl<P: Platform> Semaphore<P> {
     #[inline]
     #[track_caller]
     pub fn try_acquire_many(&self, count: u32) -> Option<SemaphorePermit<'_, P>> {
-        P::called();
+        let _inside = P::called();
         self.raw.try_acquire(count as usize).then(|| self.permit(count))
     }
 
     /// Takes a permit, waiting for `timeout` at most.
     #[track_caller]
     pub fn try_acquire_for(&self, timeout: Duration) -> Option<SemaphorePermit<'_, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_acquire_many_for(1, timeout)
     }
 
     /// Takes a permit, waiting until `deadline` at most.
     #[track_caller]
     pub fn try_acquire_until(&self, deadline: Instant) -> Option<SemaphorePermit<'_, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_acquire_many_until(1, deadline)
     }
 
@@ -142,7 +142,7 @@ impl<P: Platform> Semaphore<P> {
         count: u32,
         timeout: Duration,
     ) -> Option<SemaphorePermit<'_, P>> {
-        P::called();
+        let _inside = P::called();
         self.try_acquire_many(count)
             .or_else(|| self.try_acquire_many_until(count, after::<P>(timeout)))
     }
@@ -154,7 +154,7 @@ impl<P: Platform> Semaphore<P> {
         count: u32,
         deadline: Instant,
     ) -> Option<SemaphorePermit<'_, P>> {
-        P::called();
+        let _inside = P::called();
         self.raw.acquire(count as usize, Limits::until(deadline)).ok().map(|()| self.permit(count))
     }
 
@@ -164,7 +164,7 @@ impl<P: Platform> Semaphore<P> {
     /// [`Cancelled`] if it would have to wait and the fiber is cancelled.
     #[track_caller]
     pub fn acquire_cancellable(&self) -> Result<SemaphorePermit<'_, P>, Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.acquire_many_cancellable(1)
     }
 
@@ -177,7 +177,7 @@ impl<P: Platform> Semaphore<P> {
         &self,
         count: u32,
     ) -> Result<SemaphorePermit<'_, P>, Cancelled> {
-        P::called();
+        let _inside = P::called();
         self.raw.acquire(count as usize, Limits::CANCELLABLE).map_err(|_| Cancelled)?;
         Ok(self.permit(count))
     }

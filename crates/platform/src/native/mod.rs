@@ -45,6 +45,7 @@ impl Platform for Native {
     type Driver = driver::NativeDriver;
     type Context = NativeContext;
     type Strand = ();
+    type Called = ();
     type Handshake = ();
 
     const BOUNDS: Bounds = Bounds {
@@ -73,6 +74,9 @@ impl Platform for Native {
 
     #[inline(always)]
     fn retry(_reason: &'static str) {}
+
+    #[inline(always)]
+    fn called() {}
 
     #[inline(always)]
     fn choose(kind: Choice, n: usize) -> usize {

@@ -524,7 +524,7 @@ impl<P: Platform> Suspend for Worker<P> {
     }
 
     fn park(&self) {
-        P::called();
+        let _inside = P::called();
         let Some(fiber) = self.current_fiber() else {
             unreachable!("an inactive suspender is not asked");
         };
@@ -532,7 +532,7 @@ impl<P: Platform> Suspend for Worker<P> {
     }
 
     fn park_until(&self, deadline: Instant) {
-        P::called();
+        let _inside = P::called();
         let waker = self.waker();
         timer::with_timer(&self.shared, self.index, deadline, waker, || self.park());
     }
