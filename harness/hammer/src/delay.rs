@@ -17,9 +17,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::hash::Hasher;
 
+use crate::log::{self, Decision};
 use crate::mix::Mixer;
 use crate::settings::{COUNTS, DELAYS, LOG, UNREAD, duties, rates, read_environment};
-use crate::{log, sites, strand};
+use crate::{sites, strand};
 
 /// What a visit does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +137,7 @@ fn visited(site: &'static Location<'static>, context: &[u8]) {
         let nth = strand.visit(place);
         let delay = decide(place, strand.path(), nth);
         if duties & LOG != 0 {
-            log::write(site, strand.path(), nth, delay);
+            log::write(Decision { site, path: strand.path(), nth, place, delay });
         }
         delay
     });

@@ -15,6 +15,8 @@ pub struct Decision {
     pub path: u64,
     /// At the how manieth visit, from 0.
     pub nth: u64,
+    /// What was counted: the site, the call of the primitive that it is in, and the context.
+    pub place: u64,
     /// What.
     pub delay: Delay,
 }
@@ -38,7 +40,6 @@ fn take() -> Vec<Decision> {
     core::mem::take(&mut DECISIONS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-pub(crate) fn write(site: &'static Location<'static>, path: u64, nth: u64, delay: Delay) {
-    let decision = Decision { site, path, nth, delay };
+pub(crate) fn write(decision: Decision) {
     DECISIONS.lock().unwrap_or_else(PoisonError::into_inner).push(decision);
 }

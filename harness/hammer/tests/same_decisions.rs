@@ -121,8 +121,8 @@ fn child() {
     if std::env::var_os(CHILD).is_none() {
         return;
     }
-    for Decision { site, path, nth, delay } in decisions_of(program) {
-        println!("\n{MARK}{path:x} {site} {nth} {delay:?}");
+    for Decision { site, place, path, nth, delay } in decisions_of(program) {
+        println!("\n{MARK}{path:x} {site}@{place:x} {nth} {delay:?}");
     }
 }
 
@@ -159,12 +159,10 @@ fn own(rows: &[Row]) -> BTreeMap<&str, Vec<(&str, u64, &str)>> {
     own
 }
 
-/// All decisions by who, where and when; but those in locks go by the caller, too, which may depend
-/// on the schedule where a guard is dropped: the call before it was of the lock, or of a wait.
+/// All decisions by who, where and when.
 fn decisions(rows: &[Row]) -> BTreeMap<(&str, &str, u64), BTreeSet<&str>> {
     let mut decisions = BTreeMap::<_, BTreeSet<_>>::new();
-    let others = rows.iter().filter(|(_, site, ..)| !site.contains("parking-lot/src/"));
-    for (path, site, nth, delay) in others {
+    for (path, site, nth, delay) in rows {
         let place = (path.as_str(), site.as_str(), *nth);
         decisions.entry(place).or_default().insert(delay.as_str());
     }

@@ -74,7 +74,7 @@ fn file_storm<P: Platform>(budget: &Budget) -> u64 {
                 for block in 0..6 {
                     let file = file.clone();
                     drop(spawn_async::<P, _>(async move {
-                        drop(file.write_at_async(vec![block; 1 << 16], 0).await);
+                        drop(file.write_at_async(vec![block; 4 << 20], 0).await);
                         drop(file.sync_all_async().await);
                     }));
                 }
