@@ -18,7 +18,6 @@ pub mod guide {}
 
 mod atomics;
 pub mod bugs;
-mod context;
 mod delay;
 mod log;
 mod mix;
@@ -29,12 +28,11 @@ mod sites;
 mod strand;
 pub mod stress;
 
-pub use context::HammerContext;
 #[doc(hidden)]
 pub use delay::nap;
 pub use delay::{Called, Delay, delays, inject};
 pub use log::{Decision, decisions_of};
-pub use platform::{Hammer, HammerParker, HammerRace, HammerThreads, Handshake, Joins};
+pub use platform::{Hammer, HammerParker, HammerRace, HammerThreads, Joins};
 pub use settings::{Priority, Settings, Unusable};
 pub use sites::{Visits, count_sites, visited_sites};
 pub use strand::Strand;
@@ -52,12 +50,10 @@ pub enum Sanitizer {
 
 impl Sanitizer {
     /// The one of this program.
-    pub const ACTIVE: Self = if cfg!(raddle_sanitize = "thread") {
-        Self::Thread
-    } else if cfg!(raddle_sanitize = "address") {
-        Self::Address
-    } else {
-        Self::None
+    pub const ACTIVE: Self = match raddle_platform::native::SANITIZER.as_bytes() {
+        b"thread" => Self::Thread,
+        b"address" => Self::Address,
+        _ => Self::None,
     };
 
     /// The name on the command line.

@@ -1,22 +1,23 @@
 //! The world `Hammer`: the machine, with visits, and with what sanitizers must be told.
 
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 use std::cell::UnsafeCell;
 use std::io;
 use std::task::Waker;
 
 use raddle_platform::global::{Handle, Key, Table};
 use raddle_platform::native::driver::NativeDriver;
-use raddle_platform::native::{NativeClock, NativeParker, NativeRng, NativeThreads};
+use raddle_platform::native::{
+    Handshake, NativeClock, NativeContext, NativeParker, NativeRng, NativeThreads,
+};
 use raddle_platform::{
     Bounds, Choice, Event, Instant, Native, Parker, Platform, Race, Site, SlotKey, Threads,
 };
 
-use crate::context::HammerContext;
 use crate::delay::{Called, called, visit};
 use crate::strand::{self, Strand};
-use crate::{atomics, priority};
+use crate::{Sanitizer, atomics, priority};
 
 /// Real threads and memory. Each operation is the one of [`Native`], after a delay that the
 /// [settings](crate::Settings) may ask for.
@@ -35,7 +36,7 @@ impl Platform for Hammer {
     type Parker = HammerParker;
     type Threads = HammerThreads;
     type Driver = NativeDriver;
-    type Context = HammerContext;
+    type Context = NativeContext;
     type Strand = Strand;
     type Called = Called;
     type Handshake = Handshake;
@@ -46,11 +47,7 @@ impl Platform for Hammer {
     fn fence(order: Ordering, handshakes: &[&Handshake]) {
         visit();
         fence(order);
-        for handshake in handshakes {
-            // ORDERING: pairs with itself on the other side of the handshake: whoever comes second
-            // has seen what came before the first one's fence, as it would by the fences alone.
-            handshake.0.fetch_add(1, Ordering::AcqRel);
-        }
+        handshakes.iter().for_each(|handshake| handshake.meet());
     }
 
     #[inline(always)]
@@ -90,10 +87,6 @@ impl Platform for Hammer {
         Native::variable(name)
     }
 }
-
-/// A word that both sides of a handshake write.
-#[derive(Debug, Default)]
-pub struct Handshake(AtomicU32);
 
 /// Checks nothing itself: the sanitizer sees the accesses. They are visits, so that a thread may
 /// stand in the middle of one.
@@ -143,7 +136,7 @@ impl Drop for Joins {
     fn drop(&mut self) {
         // Whoever lets a thread go shares its result with it until one of both is the last owner,
         // and there std has a fence, which ThreadSanitizer does not understand.
-        if cfg!(raddle_sanitize = "thread") {
+        if Sanitizer::ACTIVE == Sanitizer::Thread {
             core::mem::forget(self.0.take());
         }
     }

@@ -2,20 +2,22 @@
 
 mod atomics;
 mod clock;
+mod context;
 mod counted;
 pub mod driver;
 mod entropy;
+mod handshake;
 mod lock;
 mod parker;
 pub mod stack;
 mod threads;
 mod waits;
 
-use core::ops::Range;
-
 pub use atomics::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize};
 pub use clock::NativeClock;
+pub use context::NativeContext;
 pub use entropy::NativeRng;
+pub use handshake::Handshake;
 pub use parker::NativeParker;
 pub use threads::NativeThreads;
 pub use waits::waits;
@@ -25,7 +27,17 @@ use lock::Lock;
 use crate::event::{Choice, Event, Site};
 use crate::global::{Handle, Key, Table};
 use crate::rng::Rng;
-use crate::{Bounds, Context, Ordering, Platform, Race};
+use crate::{Bounds, Ordering, Platform, Race};
+
+/// The sanitizer that the program is compiled with, which is told of stack switches: `thread`,
+/// `address` or nothing.
+pub const SANITIZER: &str = if cfg!(raddle_sanitize = "thread") {
+    "thread"
+} else if cfg!(raddle_sanitize = "address") {
+    "address"
+} else {
+    ""
+};
 
 /// The world of production. Every operation is inlined to the one of `core` or of the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +58,10 @@ impl Platform for Native {
     type Context = NativeContext;
     type Strand = ();
     type Called = ();
+    #[cfg(not(raddle_sanitize = "thread"))]
     type Handshake = ();
+    #[cfg(raddle_sanitize = "thread")]
+    type Handshake = Handshake;
 
     const BOUNDS: Bounds = Bounds {
         run_queue_slots: 256,
@@ -63,8 +78,12 @@ impl Platform for Native {
     };
 
     #[inline(always)]
-    fn fence(order: Ordering, _handshakes: &[&()]) {
+    fn fence(order: Ordering, handshakes: &[&Self::Handshake]) {
         core::sync::atomic::fence(order);
+        // ThreadSanitizer does not understand the fence; and without it nobody needs more.
+        #[cfg(raddle_sanitize = "thread")]
+        handshakes.iter().for_each(|handshake| handshake.meet());
+        let _ = handshakes;
     }
 
     #[inline(always)]
@@ -127,24 +146,4 @@ impl Race for NativeRace {
     fn read(&self) {}
     #[inline(always)]
     fn write(&self) {}
-}
-
-/// Is told of stack switches and does nothing.
-#[derive(Debug)]
-pub struct NativeContext;
-
-impl Context for NativeContext {
-    type Handle = ();
-    #[inline(always)]
-    fn current() {}
-    #[inline(always)]
-    fn create(_stack: Range<usize>) {}
-    #[inline(always)]
-    fn switch_to(_to: ()) {}
-    #[inline(always)]
-    fn switch_for_good(_to: ()) {}
-    #[inline(always)]
-    fn switched() {}
-    #[inline(always)]
-    fn destroy(_handle: ()) {}
 }

@@ -6,8 +6,9 @@ use core::hint::black_box;
 use core::time::Duration;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use raddle_hammer::{Hammer, Handshake, Sanitizer};
+use raddle_hammer::{Hammer, Sanitizer};
 use raddle_platform::Platform;
+use raddle_platform::native::Handshake;
 use raddle_runtime::runtime::Builder;
 use raddle_runtime::{Runtime, spawn};
 use raddle_scenarios::scope;

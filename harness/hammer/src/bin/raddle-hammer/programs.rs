@@ -2,6 +2,7 @@
 
 use raddle_hammer::stress::{self, Budget, Stress};
 use raddle_hammer::{Hammer, Sanitizer};
+use raddle_platform::Native;
 use raddle_scenarios::{Expect, Needs, Scenario};
 
 /// One program, which a child process repeats.
@@ -76,15 +77,10 @@ impl Program {
 }
 
 /// All programs. At full speed they run on `Native` itself: what ships, without a branch more.
-#[cfg(not(any(raddle_sanitize = "thread", raddle_sanitize = "address")))]
+/// (Under a sanitizer nothing is at full speed, and all programs twice would take long to compile.)
 pub(crate) fn all(full_speed: bool) -> Vec<Program> {
-    if full_speed { list::<raddle_platform::Native>() } else { list::<Hammer>() }
-}
-
-/// All programs. A sanitizer must be told of stack switches, which only the hammer does.
-#[cfg(any(raddle_sanitize = "thread", raddle_sanitize = "address"))]
-pub(crate) fn all(_full_speed: bool) -> Vec<Program> {
-    list::<Hammer>()
+    const PLAIN: bool = raddle_platform::native::SANITIZER.is_empty();
+    if PLAIN && full_speed { list::<Native>() } else { list::<Hammer>() }
 }
 
 fn list<P: raddle_platform::Platform>() -> Vec<Program> {

@@ -2,13 +2,13 @@
 
 use core::ops::Range;
 
-use raddle_platform::Context;
+use crate::Context;
 
 /// Tells nobody: the program is compiled without a sanitizer.
 #[derive(Debug)]
-pub struct HammerContext;
+pub struct NativeContext;
 
-impl Context for HammerContext {
+impl Context for NativeContext {
     type Handle = ();
     #[inline(always)]
     fn current() {}

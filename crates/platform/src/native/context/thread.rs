@@ -19,7 +19,7 @@ use core::ffi::{c_uint, c_void};
 use core::ops::Range;
 use core::ptr;
 
-use raddle_platform::Context;
+use crate::Context;
 
 // sanitizer/tsan_interface.h, and what the compiler calls where a function begins.
 // SAFETY: as they are declared there.
@@ -109,9 +109,9 @@ fn make_passage() -> *mut c_void {
 
 /// Tells ThreadSanitizer.
 #[derive(Debug)]
-pub struct HammerContext;
+pub struct NativeContext;
 
-impl Context for HammerContext {
+impl Context for NativeContext {
     type Handle = *const Stack;
 
     fn current() -> *const Stack {

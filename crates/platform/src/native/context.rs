@@ -1,10 +1,11 @@
-//! Tells the sanitizer of stack switches.
+//! Tells the sanitizer of stack switches, where the program is compiled with one (`build.rs`). Otherwise
+//! nobody is told, and nothing of this is left.
 //!
 //! **ThreadSanitizer** keeps for each fiber what it keeps for a thread, and counts the functions
 //! that are entered and left. A switch *synchronises* here: what a fiber did happens before what
 //! the next one of the same worker does. That is so on the machine, too, so nothing is reported that
 //! is none; but a race between two fibers is found only when they run on two workers. Spreading
-//! siblings over the workers is therefore a choice that the hammer makes ([`Choice::Spawn`]).
+//! siblings over the workers is therefore a choice that the hammer harness makes ([`Choice::Spawn`]).
 //!
 //! Without synchronising switches both fibers of one worker would be checked against one another,
 //! and so would everything that a worker's code and its fibers share by being on one thread: the
@@ -14,7 +15,7 @@
 //! **AddressSanitizer** keeps the bounds of the stack, and may keep frames elsewhere. What a stack
 //! of a fiber points to is alive, so parked stacks are roots of the search for leaks.
 //!
-//! [`Choice::Spawn`]: raddle_platform::Choice::Spawn
+//! [`Choice::Spawn`]: crate::Choice::Spawn
 
 #[cfg(raddle_sanitize = "address")]
 #[path = "context/address.rs"]
@@ -26,4 +27,4 @@ mod chosen;
 #[path = "context/thread.rs"]
 mod chosen;
 
-pub use chosen::HammerContext;
+pub use chosen::NativeContext;

@@ -1,5 +1,5 @@
-//! Tells the crate which sanitizer it is compiled for: the compiler's own `cfg(sanitize)` is not
-//! stable, but cargo shows it to build scripts.
+//! Tells the crate which sanitizer it is compiled for: the
+//! compiler's own `cfg(sanitize)` is not stable, but cargo shows it to build scripts.
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(raddle_sanitize, values(\"thread\", \"address\"))");

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use core::ops::Range;
 use core::ptr;
 
-use raddle_platform::Context;
+use crate::Context;
 
 // sanitizer/common_interface_defs.h, asan_interface.h, lsan_interface.h
 // SAFETY: as they are declared there.
@@ -63,9 +63,9 @@ fn before() -> *const Stack {
 
 /// Tells AddressSanitizer.
 #[derive(Debug)]
-pub struct HammerContext;
+pub struct NativeContext;
 
-impl Context for HammerContext {
+impl Context for NativeContext {
     type Handle = *const Stack;
 
     fn current() -> *const Stack {
