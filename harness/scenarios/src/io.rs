@@ -338,6 +338,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a connection is closed when it is dropped, though a forgotten future waits on it",
             a_forgotten_future::<P>,
         )
+        .leaks()
         .needs(with(1))
         .bound(2),
         Scenario::new(

@@ -121,6 +121,8 @@ pub struct Scenario {
     /// Whether an incomplete exploration counts as a pass. It is printed as incomplete all the
     /// same.
     pub may_time_out: bool,
+    /// Whether it leaves memory behind on purpose: what it shows is that this does no other harm.
+    pub leaks: bool,
     run: fn(),
 }
 
@@ -135,6 +137,7 @@ impl Scenario {
             bound: None,
             expect: Expect::Holds,
             may_time_out: false,
+            leaks: false,
             run,
         }
     }
@@ -179,6 +182,13 @@ impl Scenario {
     #[must_use]
     pub const fn may_time_out(mut self) -> Self {
         self.may_time_out = true;
+        self
+    }
+
+    /// Says that it leaves memory behind on purpose.
+    #[must_use]
+    pub const fn leaks(mut self) -> Self {
+        self.leaks = true;
         self
     }
 

@@ -46,6 +46,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             "a shutdown whose time is up says how many tasks it left, or none",
             forced_shutdown::<P>,
         )
+        .leaks()
         .needs(with(1).clock())
         .bound(2),
         Scenario::new(

@@ -106,9 +106,15 @@ fn prove_active(folder: &Folder, seed: &str) -> Result<bool, String> {
     let mut planted: Vec<&Planted> = Vec::new();
     planted.extend(planted::ALL.iter().filter(|it| it.sanitizer == Sanitizer::ACTIVE));
     for bug in &planted {
-        let report =
-            Child { name: bug.name, time: Duration::ZERO, seed, sites: false, halts: true }
-                .run(folder)?;
+        let report = Child {
+            name: bug.name,
+            time: Duration::ZERO,
+            seed,
+            sites: false,
+            halts: true,
+            leaks: false,
+        }
+        .run(folder)?;
         if !report.errors.contains(bug.report) {
             return Err(format!(
                 "the sanitizer is not active: {} was not reported (exit code {:?}), so nothing \
@@ -145,6 +151,7 @@ fn hammer(
             seed,
             sites: arguments.sites.is_some(),
             halts: program.is_twin(),
+            leaks: program.leaks(),
         };
         let report = child.run(folder)?;
         let (row, ran) = judge(program, &report);
@@ -177,10 +184,11 @@ fn judge(program: &Program, report: &Report) -> (Row, Ran) {
     let ran: Option<Ran> =
         report.out.lines().last().and_then(|line| serde_json::from_str(line).ok());
     let failure = match (program.is_twin(), races, report.code) {
-        (true, 0, _) => Some("its planted race was not reported".to_owned()),
+        (true, 0, Some(0)) => Some("its planted race was not reported".to_owned()),
+        (_, 0, Some(code)) if code == STUCK => Some("it does not end".to_owned()),
+        // By the sanitizer, or by its own check, whichever came first.
         (true, ..) => None,
         (false, 0, Some(0)) if ran.is_some() => None,
-        (false, 0, Some(code)) if code == STUCK => Some("it does not end".to_owned()),
         (false, 0, Some(code)) => Some(format!("exit code {code}")),
         (false, 0, None) => Some("ended by a signal".to_owned()),
         (false, races, _) => Some(format!("{races} reports of the sanitizer")),
@@ -254,12 +262,14 @@ struct Child<'a> {
     sites: bool,
     /// Whether it ends with the first report.
     halts: bool,
+    /// Whether it leaves memory behind on purpose.
+    leaks: bool,
 }
 
 impl Child<'_> {
     /// What the sanitizers are told; what the caller wants of them comes last and wins.
     fn options(&self) -> [(&'static str, String); 2] {
-        let halts = u8::from(self.halts);
+        let (halts, leaks) = (u8::from(self.halts), u8::from(!self.leaks));
         [
             // A worker that a forced shutdown leaves behind is no leak.
             // A second more at the end of each process would be most of the time.
@@ -269,7 +279,7 @@ impl Child<'_> {
                     "halt_on_error={halts}:atexit_sleep_ms=0:history_size=4:report_thread_leaks=0"
                 ),
             ),
-            ("ASAN_OPTIONS", "detect_stack_use_after_return=1".to_owned()),
+            ("ASAN_OPTIONS", format!("detect_stack_use_after_return=1:detect_leaks={leaks}")),
         ]
         .map(|(name, own)| (name, format!("{own}:{}", std::env::var(name).unwrap_or_default())))
     }

@@ -42,6 +42,11 @@ impl Program {
         matches!(self, Self::Scenario(scenario) if scenario.expect == Expect::Races)
     }
 
+    /// Whether it leaves memory behind on purpose.
+    pub(crate) fn leaks(&self) -> bool {
+        matches!(self, Self::Scenario(scenario) if scenario.leaks)
+    }
+
     /// Why it does not run here, if it does not.
     pub(crate) fn left_out(&self, full_speed: bool) -> Option<String> {
         let Self::Scenario(scenario) = self else { return None };
