@@ -36,8 +36,14 @@ fn message(connection: u64, number: u64) -> [u8; BYTES] {
     core::array::from_fn(|index| (connection * 31 + number * 7 + index as u64) as u8)
 }
 
+/// Else the storm would wait for acknowledgements most of the time.
+fn at_once<P: Platform>(stream: &TcpStream<P>) {
+    stream.set_nodelay(true).expect("a connection");
+}
+
 /// Sends back what comes, until the end.
 fn echo<P: Platform>(stream: &TcpStream<P>) -> u64 {
+    at_once(stream);
     let (mut reader, mut writer) = (stream, stream);
     let mut buffer = [0; 300];
     let mut echoed = 0;
@@ -53,6 +59,7 @@ fn echo<P: Platform>(stream: &TcpStream<P>) -> u64 {
 
 fn client<P: Platform>(address: std::net::SocketAddr, name: u64) -> u64 {
     let stream = TcpStream::<P>::connect(address).expect("it listens");
+    at_once(&stream);
     let (mut reader, mut writer) = (&stream, &stream);
     for number in 0..MESSAGES {
         writer.write_all(&message(name, number)).expect("no error");
@@ -71,6 +78,7 @@ fn client<P: Platform>(address: std::net::SocketAddr, name: u64) -> u64 {
 /// As [`client`], as a future.
 async fn client_async<P: Platform>(address: std::net::SocketAddr, name: u64) -> u64 {
     let stream = TcpStream::<P>::connect_async(address).await.expect("it listens");
+    at_once(&stream);
     for number in 0..MESSAGES {
         stream.write_all_async(&message(name, number)).await.expect("no error");
         let mut answer = [0; BYTES];
