@@ -28,6 +28,7 @@ mod sites;
 mod strand;
 pub mod stress;
 
+pub use atomics::Visited;
 #[doc(hidden)]
 pub use delay::nap;
 pub use delay::{Called, Delay, delays, inject};

@@ -1,23 +1,23 @@
 //! The world `Hammer`: the machine, with visits, and with what sanitizers must be told.
 
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, Ordering, fence};
-use std::cell::UnsafeCell;
+use core::sync::atomic::{Ordering, fence};
 use std::io;
 use std::task::Waker;
 
-use raddle_platform::global::{Handle, Key, Table};
+use raddle_platform::global::{Handle, Key};
 use raddle_platform::native::driver::NativeDriver;
 use raddle_platform::native::{
-    Handshake, NativeClock, NativeContext, NativeParker, NativeRng, NativeThreads,
+    self, Handshake, NativeClock, NativeContext, NativeParker, NativeRng, NativeThreads,
 };
 use raddle_platform::{
     Bounds, Choice, Event, Instant, Native, Parker, Platform, Race, Site, SlotKey, Threads,
 };
 
+use crate::atomics::Visited;
 use crate::delay::{Called, called, visit};
 use crate::strand::{self, Strand};
-use crate::{Sanitizer, atomics, priority};
+use crate::{Sanitizer, priority};
 
 /// Real threads and memory. Each operation is the one of [`Native`], after a delay that the
 /// [settings](crate::Settings) may ask for.
@@ -25,11 +25,11 @@ use crate::{Sanitizer, atomics, priority};
 pub struct Hammer;
 
 impl Platform for Hammer {
-    type AtomicBool = atomics::AtomicBool;
-    type AtomicU32 = atomics::AtomicU32;
-    type AtomicU64 = atomics::AtomicU64;
-    type AtomicUsize = atomics::AtomicUsize;
-    type AtomicPtr<T> = atomics::AtomicPtr<T>;
+    type AtomicBool = Visited<native::AtomicBool>;
+    type AtomicU32 = Visited<native::AtomicU32>;
+    type AtomicU64 = Visited<native::AtomicU64>;
+    type AtomicUsize = Visited<native::AtomicUsize>;
+    type AtomicPtr<T> = Visited<native::AtomicPtr<T>>;
     type Race = HammerRace;
     type Clock = NativeClock;
     type Rng = NativeRng;
@@ -80,7 +80,8 @@ impl Platform for Hammer {
 
     fn global<T: Send + Sync + 'static>(key: &'static Key, init: fn() -> T) -> Handle<T> {
         visit();
-        GLOBALS.with(|table| table.get_or_insert_default().get(key, init))
+        // A process is one world, whichever of both platforms it runs on.
+        Native::global(key, init)
     }
 
     fn variable(name: &str) -> Option<String> {
@@ -195,36 +196,5 @@ impl Threads for HammerThreads {
 
     fn tearing_down() -> bool {
         NativeThreads::tearing_down()
-    }
-}
-
-/// A lock that a sanitizer sees. (It does not see into std's, whose slow paths are compiled without
-/// it.)
-struct Globals {
-    locked: AtomicBool,
-    table: UnsafeCell<Option<Table>>,
-}
-
-// SAFETY: the table is touched under the lock only.
-unsafe impl Sync for Globals {}
-
-static GLOBALS: Globals = Globals { locked: AtomicBool::new(false), table: UnsafeCell::new(None) };
-
-impl Globals {
-    fn with<R>(&self, f: impl FnOnce(&mut Option<Table>) -> R) -> R {
-        struct Unlock<'a>(&'a AtomicBool);
-        impl Drop for Unlock<'_> {
-            fn drop(&mut self) {
-                // ORDERING: pairs with the acquiring swap below.
-                self.0.swap(false, Ordering::Release);
-            }
-        }
-        // ORDERING: pairs with the releasing swap above.
-        while self.locked.swap(true, Ordering::Acquire) {
-            std::thread::yield_now();
-        }
-        let _unlock = Unlock(&self.locked);
-        // SAFETY: the lock is held.
-        f(unsafe { &mut *self.table.get() })
     }
 }
