@@ -46,16 +46,23 @@
 //! or [`spawn`], waiting from the platform's parker or from the primitive under test; anything of
 //! std that synchronises would hide the very bug that is looked for.
 
+mod broadcast;
 #[path = "../tests/broken/mod.rs"]
 mod broken;
 mod cancel;
+mod cells;
+mod channel;
+mod combinators;
 mod condvar;
+mod epoch;
+mod event_count;
 mod files;
 mod freed;
 mod io;
 mod join;
 mod mutex;
 mod nested;
+mod oneshot;
 mod ownership;
 mod parker;
 mod polled;
@@ -69,8 +76,11 @@ mod shard;
 mod task;
 mod threads;
 mod timer;
+mod transaction;
+mod versioned;
 mod wait_group;
 mod waiters;
+mod watch;
 mod whole;
 
 pub use shard::Shard;
@@ -100,6 +110,16 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         timer::list::<P>,
         cancel::list::<P>,
         whole::list::<P>,
+        event_count::list::<P>,
+        channel::list::<P>,
+        oneshot::list::<P>,
+        watch::list::<P>,
+        broadcast::list::<P>,
+        combinators::list::<P>,
+        epoch::list::<P>,
+        cells::list::<P>,
+        versioned::list::<P>,
+        transaction::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }

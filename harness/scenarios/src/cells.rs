@@ -1,0 +1,9 @@
+//! Pointer cells: readers against who replaces.
+
+use raddle_platform::Platform;
+
+use crate::Scenario;
+
+pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
+    Vec::new()
+}

@@ -1,0 +1,9 @@
+//! The event count: no wake-up is lost.
+
+use raddle_platform::Platform;
+
+use crate::Scenario;
+
+pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
+    Vec::new()
+}

@@ -1,0 +1,9 @@
+//! One value, sent once.
+
+use raddle_platform::Platform;
+
+use crate::Scenario;
+
+pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
+    Vec::new()
+}

@@ -1,0 +1,9 @@
+//! Watched values.
+
+use raddle_platform::Platform;
+
+use crate::Scenario;
+
+pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
+    Vec::new()
+}
