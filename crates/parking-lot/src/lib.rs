@@ -11,6 +11,7 @@
 //! | [`Condvar`] | `wait`, `wait_while` | `wait_async` | |
 //! | [`Semaphore`] | `acquire`, `acquire_many` | `acquire_async`, … | `try_acquire`, … |
 //! | [`WaitGroup`] | `wait` | `wait_async` | |
+//! | [`EventCount`] | `wait` | `wait_async`, [`EventWaiter`] | |
 //!
 //! Each blocking form has one that ends at a deadline (`try_lock_for`, `try_lock_until`,
 //! `wait_for`, …) and one that ends when the calling fiber is cancelled (`lock_cancellable`, …).
@@ -48,6 +49,7 @@
 
 mod block;
 mod condvar;
+mod event_count;
 mod mutex;
 mod patience;
 mod queue;
@@ -56,6 +58,7 @@ mod semaphore;
 mod wait_group;
 
 pub use condvar::{Condvar, WaitNotified, WaitTimeoutResult};
+pub use event_count::{EventCount, EventWait, EventWaiter};
 pub use mutex::{Lock, MappedMutexGuard, MutexGuard, ParkingMutex};
 pub use rwlock::{
     MappedRwLockReadGuard, MappedRwLockWriteGuard, ParkingRwLock, ReadLock, RwLockReadGuard,

@@ -60,6 +60,8 @@ pub enum ObjectKind {
     Semaphore,
     /// A wait group: anybody may be done.
     WaitGroup,
+    /// An event count: anybody may notify.
+    EventCount,
     /// The end of a task.
     Task,
     /// A scope, whose end waits for its tasks.
@@ -75,6 +77,7 @@ impl ObjectKind {
             Self::Condvar => "condvar",
             Self::Semaphore => "semaphore",
             Self::WaitGroup => "wait-group",
+            Self::EventCount => "event-count",
             Self::Task => "task",
             Self::Scope => "scope",
         }

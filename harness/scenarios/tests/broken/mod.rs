@@ -10,6 +10,7 @@
 //! uses too late is a mark in a checked cell, so a harness that finds nothing has done no harm.
 
 mod arc;
+mod event_count;
 mod gate;
 mod group;
 mod owner;
@@ -24,6 +25,7 @@ use crate::Scenario;
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     [
         arc::list::<P>(),
+        event_count::list::<P>(),
         gate::list::<P>(),
         group::list::<P>(),
         owner::list::<P>(),
