@@ -116,7 +116,11 @@ fn threads(criterion: &mut Criterion) {
             return; // filtered out
         }
         let spread = most as f64 / fewest.max(1) as f64;
-        println!("fairness spread (most to fewest sections of a thread): {spread:.2}");
+        println!(
+            "note: {threads} threads, {inside} ns inside, {}: the busiest thread had {spread:.2} times \
+             as many critical sections as the idlest",
+            M::NAME
+        );
     }
     for count in [2, 8] {
         for inside in [1, 100] {

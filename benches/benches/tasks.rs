@@ -128,7 +128,7 @@ fn ping_pong(criterion: &mut Criterion) {
     for workers in [1, 2] {
         let mut group = criterion.benchmark_group(format!("ping_pong/{workers}_workers"));
         let raddle = runtime(workers);
-        group.bench_function("raddle_semaphores", |bencher| {
+        group.bench_function("raddle", |bencher| {
             bencher
                 .iter_custom(|rounds| raddle.run(move || raddle_ping(rounds)).expect("no panic"));
         });

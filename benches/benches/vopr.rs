@@ -72,11 +72,13 @@ fn decisions(criterion: &mut Criterion) {
     let report = run(0);
     let bytes = trace::encode(&simulation.recording("benches/additions", &report));
     let bytes = bytes.expect("it fits").len() as f64 / report.decisions as f64;
-    println!("vopr_decisions: {bytes:.2} bytes of trace file per decision");
+    println!("note: {bytes:.2} bytes of trace file per decision");
     let mut group = criterion.benchmark_group("vopr_decisions");
     group.throughput(Throughput::Elements(1));
-    group.bench_function("run", |bencher| bencher.iter_custom(|count| decide(count, run)));
-    group.bench_function("recorded", |bencher| bencher.iter_custom(|count| decide(count, record)));
+    group.bench_function("raddle", |bencher| bencher.iter_custom(|count| decide(count, run)));
+    group.bench_function("raddle_recorded", |bencher| {
+        bencher.iter_custom(|count| decide(count, record))
+    });
     group.finish();
 }
 
@@ -162,7 +164,7 @@ fn schedules(count: u64, granularity: Granularity) -> Duration {
 fn bounded_buffer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("vopr_bounded_buffer");
     group.throughput(Throughput::Elements(1));
-    group.bench_function("raddle_locks", |bencher| {
+    group.bench_function("raddle", |bencher| {
         bencher.iter_custom(|count| schedules(count, Granularity::Blocking));
     });
     group.bench_function("raddle_atomics", |bencher| {
@@ -256,9 +258,9 @@ fn commands(count: u64) -> Duration {
 }
 
 fn kv(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("vopr_kv");
+    let mut group = criterion.benchmark_group("vopr_kv_command");
     group.throughput(Throughput::Elements(1));
-    group.bench_function("command", |bencher| bencher.iter_custom(commands));
+    group.bench_function("raddle", |bencher| bencher.iter_custom(commands));
     group.finish();
 }
 
