@@ -4,9 +4,14 @@
 //! |---|---|---|
 //! | `tasks` | yield, spawn and join, ping-pong | may, tokio |
 //! | `locks` | a mutex, uncontended and contended, by threads and by fibers | parking_lot, std, tokio |
+//! | `ownership` | building, sharing and dropping a graph of `Arc` and `Weak` | std |
 //! | `vopr` | the simulator: decisions, recording, schedules of a bounded buffer | shuttle |
 //!
 //! An absolute time says little on a shared machine: compare the medians of one run.
+
+use std::sync::Barrier;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use raddle::runtime::{Builder, Runtime};
 
@@ -29,4 +34,41 @@ pub fn work(ns: u64) {
         value = std::hint::black_box(value).wrapping_mul(31);
     }
     std::hint::black_box(value);
+}
+
+/// A chain of `steps` steps of a linear congruential generator, which the optimizer cannot shorten: work that
+/// has a result to check.
+#[inline]
+#[must_use]
+pub fn lcg(seed: u64, steps: u64) -> u64 {
+    let mut value = std::hint::black_box(seed);
+    for _ in 0..steps {
+        value =
+            value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    }
+    std::hint::black_box(value)
+}
+
+/// Runs `run` on so many threads, which begin together, and returns the time from the first that begins to
+/// the last that ends, with what they returned.
+///
+/// # Panics
+/// If one of them does.
+pub fn at_once<T: Send>(threads: usize, run: impl Fn(usize) -> T + Sync) -> (Duration, Vec<T>) {
+    let line = Barrier::new(threads);
+    let timed = |index| {
+        line.wait();
+        let start = Instant::now();
+        let value = run(index);
+        (start, Instant::now(), value)
+    };
+    let timed = &timed;
+    let ended: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|index| scope.spawn(move || timed(index))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let start = ended.iter().map(|(start, ..)| *start).min();
+    let end = ended.iter().map(|(_, end, _)| *end).max();
+    let elapsed = start.zip(end).map_or(Duration::ZERO, |(start, end)| end - start);
+    (elapsed, ended.into_iter().map(|(.., value)| value).collect())
 }

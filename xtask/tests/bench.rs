@@ -110,7 +110,7 @@ fn a_run_is_shown_written_and_compared_with_a_later_one() {
     let workspace = Workspace::new("bench-compared");
     workspace.bench(10, 20, 40);
     let output = workspace.run(&["--group", "locks", "--json", "base.json"]);
-    expect(&output, 0, &["note: it was fair", "[1/3]", "[3/3]", "left: locks mutex_unc", "kept"]);
+    expect(&output, 0, &["note: it was fair", "[1/3]", "[3/3]", "left: locks: mutex_unc", "kept"]);
     let text = fs::read_to_string(workspace.path("base.json")).expect("written");
     let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(json["probe"]["ratio"].is_number(), "{text}");

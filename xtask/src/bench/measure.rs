@@ -148,7 +148,11 @@ impl Built {
         let mut lines = Vec::new();
         for line in output_lines(&mut child) {
             if let Some((id, phase)) = phase(&line) {
-                let what = format!("{} {id}", self.group);
+                let what = if id.starts_with(self.group) {
+                    id.to_owned()
+                } else {
+                    format!("{}: {id}", self.group)
+                };
                 match phase {
                     Phase::Begun => progress.begun(&what),
                     Phase::Ended => progress.ended(&what),
