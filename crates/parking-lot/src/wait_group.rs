@@ -42,7 +42,7 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
-use raddle_platform::suspend::{Interrupted, Limits};
+use raddle_platform::suspend::{Interrupted, Limits, assert_unpinned};
 use raddle_platform::{
     Atomic, AtomicInt, Instant, Native, Object, ObjectKind, Ordering, Platform, RaceCell,
 };
@@ -215,6 +215,7 @@ impl<P: Platform> WaitGroup<P> {
 
     #[inline]
     fn wait_within(&self, limits: Limits) -> Result<(), Interrupted> {
+        assert_unpinned::<P>();
         if self.is_done() { Ok(()) } else { self.wait_slow(limits) }
     }
 

@@ -30,4 +30,19 @@ pub struct Bounds {
     pub registry_shards: usize,
     /// Completions that a driver hands over at a time.
     pub completion_batch: usize,
+    /// What a thread replaces in versioned cells until it looks what of it can be freed.
+    pub garbage_batch: usize,
+    /// What of a thread's garbage may wait to be freed. Who makes more waits, too.
+    pub garbage_limit: usize,
+    /// How often the collector of idle threads' garbage looks in vain before it ends; with 0 it
+    /// never begins.
+    pub collector_looks: u32,
+    /// How long the collector of idle threads' garbage sleeps between looks, in nanoseconds.
+    pub collector_ns: u64,
+    /// How often the update of a versioned cell starts over.
+    pub update_retries: u32,
+    /// How often a transaction starts over.
+    pub transaction_retries: u32,
+    /// Versions of one cell that snapshots may keep.
+    pub versions: u32,
 }

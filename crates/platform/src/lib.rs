@@ -118,6 +118,23 @@ pub trait Platform: Copy + Default + Debug + Send + Sync + 'static {
     #[track_caller]
     fn fence(order: Ordering, handshakes: &[&Self::Handshake]);
 
+    /// The cheap side of an asymmetric pair of fences: for whoever comes often. It costs next to
+    /// nothing where the kernel can make the other side pay (`membarrier`); elsewhere it is a
+    /// [`fence`](Platform::fence).
+    ///
+    /// It orders only against [`fence_heavy`](Platform::fence_heavy): of a light fence and a heavy
+    /// one, one comes first, and what stands before it is seen after the other. Between two light
+    /// fences there is no order at all.
+    #[track_caller]
+    fn fence_light(handshakes: &[&Self::Handshake]);
+
+    /// The dear side of an asymmetric pair of fences: for whoever comes seldom. A system call, and
+    /// an interrupt of each processor that runs a thread of this process.
+    ///
+    /// A process that has light fences should pass a heavy one early: from then on they are cheap.
+    #[track_caller]
+    fn fence_heavy(handshakes: &[&Self::Handshake]);
+
     /// One iteration of a busy wait.
     #[track_caller]
     fn spin_loop();

@@ -12,6 +12,7 @@
 //! assert_eq!(suspend::block_on::<Native, _>(async { 42 }), 42);
 //! ```
 
+use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::pin;
@@ -117,6 +118,48 @@ pub fn with_current<P: Platform, R>(f: impl FnOnce(&dyn Suspend) -> R) -> R {
     f(&Thread::<P>(PhantomData))
 }
 
+/// How many pins the calling thread holds: what [`SlotKey::Epoch`] points to begins with this.
+///
+/// Nothing is freed that somebody who is pinned may still read, so a pin that lives across a
+/// suspension keeps everybody's garbage for as long as that takes. It is a mistake, and debug
+/// builds say so: each call that may block [asserts](assert_unpinned) that there is none.
+#[derive(Debug, Default)]
+pub struct Pins(Cell<usize>);
+
+impl Pins {
+    /// How many.
+    #[inline(always)]
+    pub fn count(&self) -> usize {
+        self.0.get()
+    }
+
+    /// There are `count` now.
+    #[inline(always)]
+    pub fn set(&self, count: usize) {
+        self.0.set(count);
+    }
+}
+
+/// Asserts in debug builds that the calling thread is not pinned: for each call that may block,
+/// whether it does or not, so that a test need not meet the rare case.
+///
+/// # Panics
+/// In debug builds, if it is.
+#[inline(always)]
+#[track_caller]
+pub fn assert_unpinned<P: Platform>() {
+    if cfg!(debug_assertions) {
+        let pins: *const Pins = P::Threads::slot(SlotKey::Epoch).cast_const().cast();
+        // SAFETY: the slot is null, or points to what begins with the thread's own `Pins`.
+        let count = if pins.is_null() { 0 } else { unsafe { (*pins).count() } };
+        assert!(
+            count == 0 || P::Threads::panicking(),
+            "a call that may block while {count} pin(s) are held: drop the guards of versioned cells \
+             before, or take a `Snapshot`, which may live across a suspension"
+        );
+    }
+}
+
 /// Why a wait ended without its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupted {
@@ -166,11 +209,15 @@ impl Limits {
 ///
 /// # Errors
 /// The limit that ended the wait.
+///
+/// # Panics
+/// In debug builds, if the calling thread is [pinned](Pins).
 #[track_caller]
 pub fn wait<P: Platform, T>(
     limits: Limits,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Result<T, Interrupted> {
+    assert_unpinned::<P>();
     with_current::<P, _>(|current| {
         let mut result = None;
         current.with_waker(&mut |waker| {

@@ -13,7 +13,8 @@ pub enum SlotKey {
     Worker,
     /// The runtime that spawns from this thread go to.
     Runtime,
-    /// The epoch participant of this thread.
+    /// The epoch participant of this thread, which begins with its
+    /// [`Pins`](crate::suspend::Pins).
     Epoch,
 }
 
@@ -57,8 +58,9 @@ pub trait Threads {
     /// Puts `value` under `key` and returns the value before.
     fn set_slot(key: SlotKey, value: *mut ()) -> *mut ();
 
-    /// Runs `f` when the calling thread ends, in the reverse order of registration.
-    fn on_exit(f: Box<dyn FnOnce()>);
+    /// Runs `f` when the calling thread ends, in the reverse order of registration. Returns whether
+    /// it will: not if the thread has run these already, and is in the destructor of a thread-local.
+    fn on_exit(f: Box<dyn FnOnce()>) -> bool;
 
     /// Whether this thread is unwinding. With fibers std's answer is also `true` for the
     /// neighbours of a fiber that suspended while it unwound.

@@ -51,6 +51,19 @@ impl Platform for Hammer {
     }
 
     #[inline(always)]
+    fn fence_light(handshakes: &[&Handshake]) {
+        visit();
+        Native::fence_light(&[]);
+        handshakes.iter().for_each(|handshake| handshake.meet());
+    }
+
+    fn fence_heavy(handshakes: &[&Handshake]) {
+        visit();
+        Native::fence_heavy(&[]);
+        handshakes.iter().for_each(|handshake| handshake.meet());
+    }
+
+    #[inline(always)]
     fn spin_loop() {
         visit();
         Native::spin_loop();
@@ -186,8 +199,8 @@ impl Threads for HammerThreads {
         NativeThreads::set_slot(key, value)
     }
 
-    fn on_exit(f: Box<dyn FnOnce()>) {
-        NativeThreads::on_exit(f);
+    fn on_exit(f: Box<dyn FnOnce()>) -> bool {
+        NativeThreads::on_exit(f)
     }
 
     fn panicking() -> bool {

@@ -47,20 +47,26 @@ impl Platform for Loom {
         idle_searches: 0,
         registry_shards: 1,
         completion_batch: 2,
+        garbage_batch: 1,
+        garbage_limit: 2,
+        collector_looks: 0,
+        collector_ns: 1_000,
+        update_retries: 3,
+        transaction_retries: 4,
+        versions: 3,
     };
 
     fn fence(order: Ordering, _: &[&()]) {
-        let step = Step::plain(Kind::Atomics, "fence", Some(order));
-        // A fence that a mutation has made relaxed is none.
-        let order = step.order(order);
-        if order == Ordering::SeqCst {
-            // Their order is a part of the execution, and loom does not switch at them by itself.
-            touch(|world| &world.fences);
-        }
-        if order != Ordering::Relaxed {
-            loom::sync::atomic::fence(order);
-        }
-        step.end(Effect::Done);
+        fence("fence", order);
+    }
+
+    /// A full fence: loom knows no others. What rests on the order of two light ones is not found.
+    fn fence_light(_: &[&()]) {
+        fence("fence_light", Ordering::SeqCst);
+    }
+
+    fn fence_heavy(_: &[&()]) {
+        fence("fence_heavy", Ordering::SeqCst);
     }
 
     fn spin_loop() {
@@ -136,6 +142,21 @@ impl Platform for Loom {
     fn variable(_: &str) -> Option<String> {
         None
     }
+}
+
+#[track_caller]
+fn fence(name: &'static str, order: Ordering) {
+    let step = Step::plain(Kind::Atomics, name, Some(order));
+    // A fence that a mutation has made relaxed is none.
+    let order = step.order(order);
+    if order == Ordering::SeqCst {
+        // Their order is a part of the execution, and loom does not switch at them by itself.
+        touch(|world| &world.fences);
+    }
+    if order != Ordering::Relaxed {
+        loom::sync::atomic::fence(order);
+    }
+    step.end(Effect::Done);
 }
 
 /// Nobody needs to know of stack switches: loom's threads are coroutines already.

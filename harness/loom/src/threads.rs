@@ -185,8 +185,9 @@ impl Threads for LoomThreads {
         thread().slots[key as usize].replace(value)
     }
 
-    fn on_exit(f: Box<dyn FnOnce()>) {
+    fn on_exit(f: Box<dyn FnOnce()>) -> bool {
         thread().exits.borrow_mut().push(f);
+        true
     }
 
     fn panicking() -> bool {

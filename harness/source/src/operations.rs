@@ -93,8 +93,13 @@ const ATOMIC: &[&str] = &["load", "store", "swap", "compare_exchange", "compare_
 const CELL: &[&str] = &["with", "with_mut", "open", "open_mut"];
 
 /// Associated functions of the platform itself whose names say enough.
-const OWN: &[(&str, Category)] =
-    &[("fence", Category::Fence), ("retry", Category::Retry), ("spin_loop", Category::Spin)];
+const OWN: &[(&str, Category)] = &[
+    ("fence", Category::Fence),
+    ("fence_heavy", Category::Fence),
+    ("fence_light", Category::Fence),
+    ("retry", Category::Retry),
+    ("spin_loop", Category::Spin),
+];
 
 /// Operations that other things have too, so that only a path through the platform tells.
 const ASSOCIATED: &[(&str, Category)] = &[

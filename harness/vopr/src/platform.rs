@@ -50,6 +50,13 @@ impl Platform for Sim {
         idle_searches: 1,
         registry_shards: 1,
         completion_batch: 2,
+        garbage_batch: 2,
+        garbage_limit: 8,
+        collector_looks: 2,
+        collector_ns: 1_000,
+        update_retries: 4,
+        transaction_retries: 4,
+        versions: 3,
     };
 
     fn fence(order: Ordering, _: &[&()]) {
@@ -60,6 +67,14 @@ impl Platform for Sim {
             world.memory.fence(&mut world.views, by, order);
             Ok(((), Effect::Done))
         });
+    }
+
+    fn fence_light(handshakes: &[&()]) {
+        Self::fence(Ordering::SeqCst, handshakes);
+    }
+
+    fn fence_heavy(handshakes: &[&()]) {
+        Self::fence(Ordering::SeqCst, handshakes);
     }
 
     fn spin_loop() {

@@ -60,8 +60,9 @@ impl Threads for SimThreads {
         with(|world| core::mem::replace(&mut world.thread().slots[key as usize], value))
     }
 
-    fn on_exit(f: Box<dyn FnOnce()>) {
+    fn on_exit(f: Box<dyn FnOnce()>) -> bool {
         with(|world| world.thread().exits.push(f));
+        true
     }
 
     /// std's answer is that of the operating-system thread, so it is `true` in all simulated

@@ -49,6 +49,10 @@ fn changes(operation: &Operation, succeeded: bool, failed: bool) -> Vec<String> 
         };
         changes.extend(weaker.iter().map(|to| format!("{slot}{from}->{to}")));
     }
+    if matches!(name.as_str(), "fence_light" | "fence_heavy") {
+        // They say by their names what they order.
+        changes.push("SeqCst->AcqRel".to_owned());
+    }
     if name == "notify" {
         changes.push("drop".to_owned());
     }

@@ -24,6 +24,9 @@ pub(crate) const RULE: Rule = Rule {
 /// Methods that may have such a name: the type, the method, and why it must.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("Lock", "with", "the scenarios' face of a lock, which no production code calls"),
+    ("ArcCell", "load", "arc-swap's name; the platform's takes an ordering"),
+    ("ArcCell", "store", "arc-swap's name; the platform's takes an ordering"),
+    ("ArcCell", "swap", "arc-swap's name; the platform's takes an ordering"),
     ("File", "open", "std's name; the platform's takes no arguments"),
     ("OpenOptions", "open", "std's name; the platform's takes no arguments"),
 ];

@@ -59,7 +59,7 @@
 //! - `settle` also acquires: when it hands the mutex over, the unlocker's critical section must
 //!   reach the waiter through it (`mutex/handover_under_barging`).
 
-use raddle_platform::suspend::{Interrupted, Limits};
+use raddle_platform::suspend::{Interrupted, Limits, assert_unpinned};
 use raddle_platform::{Atomic, AtomicInt, Event, Object, ObjectKind, Ordering, Platform};
 
 use super::acquire::Acquire;
@@ -110,6 +110,7 @@ impl<P: Platform> RawMutex<P> {
 
     #[inline]
     pub(crate) fn lock(&self) {
+        assert_unpinned::<P>();
         // ORDERING: pairs with the releasing compare-exchange in `unlock`, for the value.
         let free = self.word.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed);
         if free.is_err() {

@@ -13,7 +13,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::time::Duration;
 
-use raddle_platform::suspend::{Interrupted, Limits};
+use raddle_platform::suspend::{Interrupted, Limits, assert_unpinned};
 use raddle_platform::{Instant, Native, Platform, RaceCell};
 
 pub use future::{ReadLock, UpgradableReadLock, UpgradeLock, WriteLock};
@@ -162,6 +162,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[track_caller]
     pub fn read_recursive(&self) -> RwLockReadGuard<'_, T, P> {
         let _inside = P::called();
+        assert_unpinned::<P>();
         if !self.raw.try_read_recursive() {
             // A writer is inside, so the caller does not read.
             self.must(Mode::Read);
@@ -187,6 +188,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
     #[track_caller]
     pub fn write(&self) -> RwLockWriteGuard<'_, T, P> {
         let _inside = P::called();
+        assert_unpinned::<P>();
         if !self.raw.try_write_idle() {
             self.must(Mode::Write);
         }
@@ -325,6 +327,7 @@ impl<T: ?Sized, P: Platform> ParkingRwLock<T, P> {
 
     #[inline]
     fn must(&self, mode: Mode) {
+        assert_unpinned::<P>();
         if !self.raw.try_now(mode, 0) {
             self.must_slow(mode);
         }

@@ -41,7 +41,7 @@
 //!   either side, and `semaphore/release_happens_before_acquire` reports a data race.
 //! - QLOCK as in the mutex: `semaphore/two_waiters` reports a data race on the nodes.
 
-use raddle_platform::suspend::{Interrupted, Limits};
+use raddle_platform::suspend::{Interrupted, Limits, assert_unpinned};
 use raddle_platform::{Atomic, Object, ObjectKind, Ordering, Platform, RaceCell};
 
 use crate::block::block;
@@ -106,6 +106,7 @@ impl<P: Platform> RawSemaphore<P> {
 
     #[inline]
     pub(super) fn acquire(&self, count: usize, limits: Limits) -> Result<(), Interrupted> {
+        assert_unpinned::<P>();
         if self.try_acquire(count) { Ok(()) } else { self.acquire_slow(count, limits) }
     }
 

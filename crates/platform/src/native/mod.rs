@@ -8,6 +8,7 @@ pub mod driver;
 mod entropy;
 mod handshake;
 mod lock;
+mod membarrier;
 mod parker;
 pub mod stack;
 mod threads;
@@ -75,12 +76,34 @@ impl Platform for Native {
         idle_searches: 2,
         registry_shards: 4,
         completion_batch: 256,
+        garbage_batch: 64,
+        garbage_limit: 65_536,
+        collector_looks: 100,
+        collector_ns: 10_000_000,
+        update_retries: 64,
+        transaction_retries: 64,
+        versions: 64,
     };
 
     #[inline(always)]
     fn fence(order: Ordering, handshakes: &[&Self::Handshake]) {
         core::sync::atomic::fence(order);
         // ThreadSanitizer does not understand the fence; and without it nobody needs more.
+        #[cfg(raddle_sanitize = "thread")]
+        handshakes.iter().for_each(|handshake| handshake.meet());
+        let _ = handshakes;
+    }
+
+    #[inline(always)]
+    fn fence_light(handshakes: &[&Self::Handshake]) {
+        membarrier::light();
+        #[cfg(raddle_sanitize = "thread")]
+        handshakes.iter().for_each(|handshake| handshake.meet());
+        let _ = handshakes;
+    }
+
+    fn fence_heavy(handshakes: &[&Self::Handshake]) {
+        membarrier::heavy();
         #[cfg(raddle_sanitize = "thread")]
         handshakes.iter().for_each(|handshake| handshake.meet());
         let _ = handshakes;

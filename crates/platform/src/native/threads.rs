@@ -15,15 +15,15 @@ thread_local! {
     static SLOTS: [Cell<*mut ()>; SlotKey::COUNT] =
         const { [const { Cell::new(core::ptr::null_mut()) }; SlotKey::COUNT] };
     static ID: Cell<u64> = const { Cell::new(0) };
-    static EXITS: RefCell<Exits> = const { RefCell::new(Exits(Vec::new())) };
+    static EXITS: Exits = const { Exits(RefCell::new(Vec::new())) };
 }
 
 /// Runs what was registered when the thread ends.
-struct Exits(Vec<Box<dyn FnOnce()>>);
+struct Exits(RefCell<Vec<Box<dyn FnOnce()>>>);
 
 impl Drop for Exits {
     fn drop(&mut self) {
-        while let Some(exit) = self.0.pop() {
+        while let Some(exit) = self.0.get_mut().pop() {
             exit();
         }
     }
@@ -70,8 +70,8 @@ impl Threads for NativeThreads {
         SLOTS.with(|slots| slots[key as usize].replace(value))
     }
 
-    fn on_exit(f: Box<dyn FnOnce()>) {
-        EXITS.with_borrow_mut(|exits| exits.0.push(f));
+    fn on_exit(f: Box<dyn FnOnce()>) -> bool {
+        EXITS.try_with(|exits| exits.0.borrow_mut().push(f)).is_ok()
     }
 
     fn panicking() -> bool {
@@ -95,6 +95,23 @@ mod tests {
         let other = std::thread::spawn(|| NativeThreads::slot(SlotKey::Epoch).addr());
         assert_eq!(other.join().expect("the thread ends"), 0);
         assert_eq!(NativeThreads::set_slot(SlotKey::Epoch, core::ptr::null_mut()), mine);
+    }
+
+    /// Thread-locals are destroyed in an order that nobody promises; whoever comes after the exits
+    /// must learn that.
+    #[test]
+    fn an_exit_that_registers_an_exit_is_told_no() {
+        let (sender, receiver) = mpsc::channel();
+        let body = Box::new(move || {
+            let late = move || {
+                let told = NativeThreads::on_exit(Box::new(|| ()));
+                sender.send(told).expect("received");
+            };
+            assert!(NativeThreads::on_exit(Box::new(late)));
+        });
+        let thread = NativeThreads::spawn("late".into(), body).expect("a thread");
+        NativeThreads::join(thread).expect("no panic");
+        assert!(!receiver.recv().expect("told"));
     }
 
     #[test]

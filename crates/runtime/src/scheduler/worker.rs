@@ -8,7 +8,7 @@ use std::io;
 
 use raddle_ownership::Arc;
 use raddle_platform::driver::{Completion, Op, Token};
-use raddle_platform::suspend::{self, Installed, Suspend};
+use raddle_platform::suspend::{self, Installed, Suspend, assert_unpinned};
 use raddle_platform::{
     Atomic, Choice, Clock, Context, Driver, Event, Instant, Ordering, Platform, RaceCell, Site,
     SlotKey, Strand, Threads,
@@ -457,6 +457,7 @@ impl<P: Platform> Worker<P> {
     /// Switches from the running fiber to the run loop.
     #[inline]
     fn suspend(&self, fiber: &Header<P>, switch: Switch) {
+        assert_unpinned::<P>();
         P::Context::switch_to(self.context);
         // SAFETY: the fiber's entry set the yielder, which lives as long as its coroutine; the
         // fiber is the one that runs, so it may suspend itself.

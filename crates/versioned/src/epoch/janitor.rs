@@ -1,0 +1,96 @@
+//! The collector: frees what threads left behind, also when all of them are idle.
+//!
+//! ```text
+//! ABSENT --a bag becomes non-empty--> PRESENT: the thread that made it so starts the collector
+//! PRESENT --all bags were empty often enough--> ABSENT, and one more look
+//! ```
+//!
+//! It is a thread of its own, since nobody else may be there. It exists only while there is garbage,
+//! or was lately: so an idle program has no thread that wakes up for nothing, and a world that is
+//! tested comes to its end.
+//!
+//! The handshake: a thread writes its bag and then reads `state`; the collector writes ABSENT and
+//! then reads the bags. With a `SeqCst` fence between the two on both sides, one sees the other, so
+//! no garbage is left without somebody who looks (`epoch/garbage_of_an_idle_thread`). If the system
+//! refuses a thread, the next one whose bag becomes non-empty tries again.
+
+use raddle_platform::{Atomic, Ordering, Platform, Threads};
+
+use super::Epochs;
+use crate::world;
+
+const ABSENT: u32 = 0;
+const PRESENT: u32 = 1;
+
+pub(crate) struct Janitor<P: Platform> {
+    state: P::AtomicU32,
+    handshake: P::Handshake,
+}
+
+impl<P: Platform> Janitor<P> {
+    pub(super) fn new() -> Self {
+        Self { state: P::AtomicU32::new(ABSENT), handshake: P::Handshake::default() }
+    }
+
+    /// The caller has put the first thing into its bag.
+    pub(super) fn told_of_garbage(&self) {
+        if P::BOUNDS.collector_looks > 0 {
+            self.call();
+        }
+    }
+
+    /// Starts the collector, if it is not there.
+    pub(crate) fn call(&self) {
+        // ORDERING: pairs with the fence of `leaves`; stands between the bag and the state.
+        P::fence(Ordering::SeqCst, &[&self.handshake]);
+        if self.state.load(Ordering::Relaxed) == ABSENT && self.enter() {
+            let name = "raddle-collector".to_owned();
+            if P::Threads::spawn(name, Box::new(run::<P>)).is_err() {
+                self.state.swap(ABSENT, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn enter(&self) -> bool {
+        self.state.swap(PRESENT, Ordering::Relaxed) == ABSENT
+    }
+
+    /// The collector goes, unless there is garbage again. Returns whether it does.
+    fn leaves(&self, epochs: &Epochs<P>) -> bool {
+        self.state.swap(ABSENT, Ordering::Relaxed);
+        // ORDERING: pairs with the fence of `call`; stands between the state and the bags.
+        P::fence(Ordering::SeqCst, &[&self.handshake]);
+        let garbage = epochs.participants().any(|participant| participant.limbo().0 > 0);
+        // If not it who saw the garbage and comes back, then the thread that made it has started
+        // another.
+        !(garbage && self.enter())
+    }
+}
+
+/// What the collector's thread does.
+fn run<P: Platform>() {
+    let world = world::of::<P>();
+    let epochs = &world.epochs;
+    let mut in_vain = 0;
+    loop {
+        super::pause::<P>();
+        epochs.note_pins();
+        let mut kept = 0;
+        let mut freed = 0;
+        for participant in epochs.participants() {
+            let (items, _) = participant.limbo();
+            if items > 0 {
+                let left = participant.collect();
+                kept += left;
+                freed += items.saturating_sub(left);
+            }
+        }
+        in_vain = if kept + freed == 0 { in_vain + 1 } else { 0 };
+        if in_vain >= P::BOUNDS.collector_looks {
+            if epochs.janitor.leaves(epochs) {
+                return;
+            }
+            in_vain = 0;
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! For harnesses only: what happens by itself elsewhere.
+
+use raddle_platform::Platform;
+
+use crate::world;
+
+/// Starts the collector of what threads leave behind, also where
+/// [`collector_looks`](raddle_platform::Bounds::collector_looks) says that there is none.
+pub fn call_collector<P: Platform>() {
+    world::of::<P>().epochs.janitor.call();
+}
