@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `tasks` | yield, spawn and join, ping-pong | may, tokio |
 //! | `locks` | a mutex, uncontended and contended, by threads and by fibers | parking_lot, std, tokio |
+//! | `contention` | what a contended lock costs, counted, by how it waits (`docs/contention.md`) | std, parking_lot |
 //! | `ownership` | building, sharing and dropping a graph of `Arc` and `Weak` | std |
 //! | `vopr` | the simulator: decisions, recording, schedules of a bounded buffer | shuttle |
 //!
