@@ -6,6 +6,7 @@
 //! | `locks` | a mutex, uncontended and contended, by threads and by fibers | parking_lot, std, tokio |
 //! | `contention` | what a contended lock costs, counted, by how it waits (`docs/contention.md`) | std, parking_lot |
 //! | `ownership` | building, sharing and dropping a graph of `Arc` and `Weak` | std |
+//! | `versioned` | cells, snapshots, transactions | arc-swap, crossbeam-epoch, parking_lot |
 //! | `vopr` | the simulator: decisions, recording, schedules of a bounded buffer | shuttle |
 //!
 //! An absolute time says little on a shared machine: compare the medians of one run.

@@ -81,6 +81,7 @@ const PROMISES: &[Promise] = &[
     promise("pubsub", "1x64/work=0", "raddle-parking", Than("raddle-std"), 1.1),
     promise("pubsub", "4x8/work=0", "raddle-parking", Than("raddle-std"), 1.1),
     promise("versioned", "100_0/1_readers", "raddle", Than("arc-swap"), 0.6),
+    promise("versioned", "100_0/2_readers", "raddle", Than("arc-swap"), 0.6),
     promise("versioned", "100_0/2_readers", "raddle", Against::Case("100_0/1_readers"), 1.15),
     promise("versioned", "snapshot_64", "raddle", Than("raddle-64-reads"), 1.2),
     // Eight million decisions in a second, recorded.
