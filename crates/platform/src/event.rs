@@ -62,6 +62,8 @@ pub enum ObjectKind {
     WaitGroup,
     /// An event count: anybody may notify.
     EventCount,
+    /// A channel, whose other side is waited for.
+    Channel,
     /// The end of a task.
     Task,
     /// A scope, whose end waits for its tasks.
@@ -78,6 +80,7 @@ impl ObjectKind {
             Self::Semaphore => "semaphore",
             Self::WaitGroup => "wait-group",
             Self::EventCount => "event-count",
+            Self::Channel => "channel",
             Self::Task => "task",
             Self::Scope => "scope",
         }

@@ -3,3 +3,5 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod broadcast;
+pub mod channel;
+mod spin;

@@ -25,6 +25,7 @@ use raddle_parking_lot::{
     RwLockWriteGuard, Semaphore, WaitGroup,
 };
 use raddle_platform::{Platform, suspend};
+use raddle_streams::channel::{Receiver, RecvError, SendError, Sender};
 
 use crate::nested;
 
@@ -70,6 +71,16 @@ pub(crate) trait Waiter<P: Platform>: 'static {
 
     fn wait_for(group: &WaitGroup<P>) {
         Self::wait(|| group.wait(), || group.wait_async());
+    }
+
+    fn send<T>(sender: &Sender<T, P>, value: T) -> Result<(), SendError<T>> {
+        let value = core::cell::Cell::new(Some(value));
+        let take = || value.take().expect("one of both is called");
+        Self::wait(|| sender.send(take()), || sender.send_async(take()))
+    }
+
+    fn recv<T>(receiver: &Receiver<T, P>) -> Result<T, RecvError> {
+        Self::wait(|| receiver.recv(), || receiver.recv_async())
     }
 
     /// Waits for one notification.
@@ -129,26 +140,27 @@ impl<P: Platform> Waiter<P> for Async {
 impl<P: Platform> Blocking<P> for Thread {}
 impl<P: Platform> Blocking<P> for Fiber {}
 
-/// The scenarios of `$program::<P, W>` for each kind of waiter `W`.
+/// The scenarios of `$program::<P, W>` for each kind of waiter `W`; of `$program::<P, W, C>` with a
+/// constant `C`.
 macro_rules! each_waiter {
-    ($name:literal, $property:literal, $program:ident, $p:ident) => {
-        $crate::waiters::scenarios!($name, $property, $program, $p,
+    ($name:literal, $property:literal, $program:ident, $p:ident $(, $constant:literal)?) => {
+        $crate::waiters::scenarios!($name, $property, $program, $p, [$($constant)?],
             "/thread" => (Thread), "/fiber" => (Fiber), "/future" => (Async))
     };
 }
 
 /// The scenarios of `$program::<P, W>` for each kind of waiter `W` that has deadlines.
 macro_rules! each_blocking {
-    ($name:literal, $property:literal, $program:ident, $p:ident) => {
-        $crate::waiters::scenarios!($name, $property, $program, $p,
+    ($name:literal, $property:literal, $program:ident, $p:ident $(, $constant:literal)?) => {
+        $crate::waiters::scenarios!($name, $property, $program, $p, [$($constant)?],
             "/thread" => (Thread), "/fiber" => (Fiber))
     };
 }
 
 /// The scenarios of `$program::<P, A, B>` for each pair of kinds of waiters, whichever comes first.
 macro_rules! each_pair {
-    ($name:literal, $property:literal, $program:ident, $p:ident) => {
-        $crate::waiters::scenarios!($name, $property, $program, $p,
+    ($name:literal, $property:literal, $program:ident, $p:ident $(, $constant:literal)?) => {
+        $crate::waiters::scenarios!($name, $property, $program, $p, [$($constant)?],
             "/thread+thread" => (Thread, Thread),
             "/fiber+fiber" => (Fiber, Fiber),
             "/future+future" => (Async, Async),
@@ -161,8 +173,8 @@ macro_rules! each_pair {
 /// The scenarios of `$program::<P, A, B>` for each pair of kinds of waiters of which the first has
 /// deadlines.
 macro_rules! each_blocking_pair {
-    ($name:literal, $property:literal, $program:ident, $p:ident) => {
-        $crate::waiters::scenarios!($name, $property, $program, $p,
+    ($name:literal, $property:literal, $program:ident, $p:ident $(, $constant:literal)?) => {
+        $crate::waiters::scenarios!($name, $property, $program, $p, [$($constant)?],
             "/thread+thread" => (Thread, Thread),
             "/thread+fiber" => (Thread, Fiber),
             "/thread+future" => (Thread, Async),
@@ -173,16 +185,22 @@ macro_rules! each_blocking_pair {
 }
 
 macro_rules! scenarios {
-    ($name:literal, $property:literal, $program:ident, $p:ident,
+    ($name:literal, $property:literal, $program:ident, $p:ident, $constants:tt,
      $($suffix:literal => ($($kind:ident),+)),+) => {
         [$(
             $crate::Scenario::new(
                 concat!($name, $suffix),
                 $property,
-                $program::<$p, $($crate::waiters::$kind),+>,
+                $crate::waiters::instance!($program, $constants, $p, $($crate::waiters::$kind),+),
             )
         ),+]
     };
 }
 
-pub(crate) use {each_blocking, each_blocking_pair, each_pair, each_waiter, scenarios};
+/// `$program` for these types, and for a constant if there is one.
+macro_rules! instance {
+    ($program:ident, [], $($type:ty),+) => { $program::<$($type),+> };
+    ($program:ident, [$constant:literal], $($type:ty),+) => { $program::<$($type),+, $constant> };
+}
+
+pub(crate) use {each_blocking, each_blocking_pair, each_pair, each_waiter, instance, scenarios};
