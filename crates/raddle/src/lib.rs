@@ -36,6 +36,7 @@
 //! |---|---|---|
 //! | tasks | [`spawn`], [`spawn_async`], [`scope`], [`task`] | [`on::spawn`], … |
 //! | locks | [`sync`] | [`on::Mutex`], … |
+//! | cells, snapshots, transactions | [`versioned`] | [`on::Versioned`], … |
 //! | time | [`time`] | [`on::sleep`], … |
 //! | TCP | [`net`] | [`on::net`] |
 //! | files | [`fs`] | [`on::fs`] |
@@ -52,6 +53,7 @@ pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod time;
+pub mod versioned;
 
 #[doc = include_str!("../../../docs/testable.md")]
 pub mod make_your_program_testable {}

@@ -98,6 +98,7 @@ impl<P: Platform> Snapshot<P> {
     }
 
     /// The version of `cell` at this time. It stays as long as the snapshot and the cell do.
+    #[inline]
     pub(crate) fn find(&self, cell: &RawCell<P>) -> *const Header<P> {
         let guard = pin_in::<P>();
         core::ptr::from_ref(cell.newest_at(self.time, &guard))

@@ -22,6 +22,15 @@ impl<P: Platform> Drops<P> {
     pub(crate) fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Waits until there have been `count`. The collector may be about to drop some of them.
+    pub(crate) fn until(&self, count: usize) {
+        epoch::collect::<P>();
+        while self.count() < count {
+            P::Threads::yield_now();
+        }
+        assert_eq!(self.count(), count, "each is dropped once");
+    }
 }
 
 impl<P: Platform> Witness<P> {
@@ -89,8 +98,7 @@ fn read_against_retire<P: Platform>() {
         shared.replace(Witness::new(2, &drops));
         assert!(matches!(reader.join(), 1 | 2));
     });
-    epoch::collect::<P>();
-    assert_eq!(drops.count(), 1, "the old value is freed when nobody is pinned");
+    drops.until(1);
     drop(shared);
     assert_eq!(drops.count(), 2);
 }

@@ -20,8 +20,7 @@ fn read_against_update<P: Platform>() {
         assert!(first <= second, "a version does not come back");
     });
     drop(cell);
-    epoch::collect::<P>();
-    assert_eq!(drops.count(), 2, "each version is dropped once");
+    drops.until(2);
 }
 
 fn two_updates<P: Platform>() {
@@ -47,10 +46,11 @@ fn two_that_prune<P: Platform>() {
         add();
         other.join();
     });
-    let made = drops.count();
     assert_eq!(cell.read().read(), 2);
     drop(cell);
-    assert!(made <= 3);
+    // Of an attempt that was too late there may be one more.
+    epoch::collect::<P>();
+    assert!(drops.count() <= 4, "a version was dropped twice");
 }
 
 fn skipped_commit<P: Platform>() {
@@ -112,7 +112,7 @@ fn exclusive_teardown<P: Platform>() {
     assert_eq!(drops.count(), 1, "who has the cell alone waits for nobody");
     assert_eq!(last.read(), 2);
     drop((last, snapshot));
-    assert_eq!(drops.count(), 2);
+    drops.until(2);
 }
 
 /// The update's closure panics: nothing is left behind.

@@ -65,9 +65,23 @@ impl<P: Platform> RawCell<P> {
 
     /// The version that was the newest at `time`, at which the caller has a snapshot. It is not
     /// unlinked as long as the snapshot is there.
+    #[inline(always)]
     pub(crate) fn newest_at<'a>(&'a self, time: u64, pinned: &'a Guard<P>) -> &'a Header<P> {
+        let head = self.head(pinned);
+        match head.stamp() {
+            Some(stamp) if stamp <= time => head,
+            _ => Self::newest_at_from(head, time, pinned),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn newest_at_from<'a>(
+        mut version: &'a Header<P>,
+        time: u64,
+        pinned: &Guard<P>,
+    ) -> &'a Header<P> {
         let world = pinned.participant().world();
-        let mut version = self.head(pinned);
         loop {
             // Before the stamp and the state, as in `newest_from`.
             let prev = version.prev();

@@ -238,7 +238,7 @@ impl<'env, P: Platform> Transaction<'env, P> {
         if writes.is_empty() {
             return Ok(());
         }
-        writes.sort_by_cached_key(|write| write.cell.id(self.snapshot.world()));
+        writes.sort_unstable_by_key(|write| write.cell.id(self.snapshot.world()));
         let guard = pin_in::<P>();
         let mut commit = Commit {
             record: Box::into_raw(Box::new(Record::new(self.snapshot.number()))),

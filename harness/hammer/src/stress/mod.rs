@@ -40,6 +40,7 @@ mod net;
 mod ownership;
 mod storms;
 mod timers;
+mod versioned;
 
 use std::time::Instant;
 
@@ -116,6 +117,7 @@ pub fn all<P: Platform>() -> Vec<Stress> {
         net::list::<P>,
         timers::list::<P>,
         files::list::<P>,
+        versioned::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
 }

@@ -10,6 +10,7 @@
 //! uses too late is a mark in a checked cell, so a harness that finds nothing has done no harm.
 
 mod arc;
+mod cells;
 mod event_count;
 mod gate;
 mod group;
@@ -25,6 +26,7 @@ use crate::Scenario;
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     [
         arc::list::<P>(),
+        cells::list::<P>(),
         event_count::list::<P>(),
         gate::list::<P>(),
         group::list::<P>(),
