@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `tasks` | yield, spawn and join, ping-pong | may, tokio |
 //! | `locks` | a mutex, uncontended and contended, by threads and by fibers | parking_lot, std, tokio |
+//! | `backpressure` | a producer, a bounded queue, workers with work to do | crossbeam, tokio |
+//! | `channel` | channels between threads and between fibers | crossbeam, flume, kanal, std, tokio |
 //! | `contention` | what a contended lock costs, counted, by how it waits (`docs/contention.md`) | std, parking_lot |
 //! | `ownership` | building, sharing and dropping a graph of `Arc` and `Weak` | std |
 //! | `versioned` | cells, snapshots, transactions | arc-swap, crossbeam-epoch, parking_lot |

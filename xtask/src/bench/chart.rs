@@ -12,7 +12,7 @@
 
 use std::fmt::Write;
 
-use super::record::{Case, Measured, Subject};
+use super::record::{Case, Measured, Subject, is_floor};
 use super::table::time;
 
 const WIDTH: f64 = 820.0;
@@ -30,7 +30,7 @@ const HEAD: f64 = 58.0;
 const STYLE: &str = "\
     text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fill:#24292f}\
     .head{font-size:17px;font-weight:600}.case{font-size:13px;font-weight:600}\
-    .dim{fill:#6e7781}.ours{fill:#2f7a78}.variant{fill:#8cbfbd}.rival{fill:#c3c9d0}\
+    .dim{fill:#6e7781}.ours{fill:#2f7a78}.variant{fill:#8cbfbd}.rival{fill:#c3c9d0}.floor{fill:#eceff2}\
     .bold{font-weight:600}.whisker{stroke:#24292f;stroke-opacity:.65;stroke-width:1.2;fill:none}";
 
 /// The picture of a group.
@@ -83,6 +83,7 @@ fn draw_subject(body: &mut String, case: &Case, subject: &Subject, scale: f64, t
     let class = match (reference, subject.is_ours()) {
         (true, _) => "ours",
         (false, true) => "variant",
+        (false, false) if is_floor(&subject.subject) => "floor",
         (false, false) => "rival",
     };
     let x = |ns: f64| BARS_START + ns * scale;

@@ -6,7 +6,7 @@
 //! related to the reference (`raddle`) in its place.
 
 use super::Percent;
-use super::record::is_ours;
+use super::record::{is_ours, is_rival};
 use super::results::{Results, Row};
 use crate::Verdict;
 
@@ -119,7 +119,7 @@ fn change(base: &Results, now: &Results, before: &Row, row: &Row) -> Option<Chan
         let then = over_ours(find(base, other)?, before)?;
         Some((other.subject.clone(), then, over_ours(other, row)?))
     };
-    let rivals = in_case(now, row).filter(|other| !is_ours(&other.subject));
+    let rivals = in_case(now, row).filter(|other| is_rival(&other.subject));
     let mut others: Vec<_> = rivals.filter_map(both).collect();
     if others.is_empty() {
         let reference = in_case(now, row).filter(|other| other.ratio_to_raddle == Some(1.0));

@@ -48,7 +48,8 @@ runs them alone.
 **Read the ratios, not the times.** Each figure is criterion's median for one iteration, with its
 ratio to `raddle` in parentheses: *(2.00)* takes twice as long. All subjects of a case ran in the
 same run, with the same number of threads or workers, and each checks a count or a sum of what it
-did. Subjects that begin with `raddle` are ours, the others are rivals.
+did. Subjects that begin with `raddle` are ours; `work-alone` is what all of a case have to do besides; the
+others are rivals.
 
 A group is recorded only if the machine did nothing else meanwhile: a *probe* before, between and after the
 groups measures how much longer a fixed piece of work takes on two threads at once than on one, and

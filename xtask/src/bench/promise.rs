@@ -2,7 +2,7 @@
 //!
 //! A missed one is printed as missed and fails nothing, for no timed test decides pass or fail.
 
-use super::record::{Case, Run, Subject};
+use super::record::{Case, Run, Subject, is_rival};
 
 /// A ratio or a time that is not to be exceeded.
 pub(super) struct Promise {
@@ -197,7 +197,7 @@ impl Promise {
         match self.against {
             Than(rival) => case.subject(rival).map(over),
             Best => {
-                let rivals = case.subjects.iter().filter(|it| !it.is_ours());
+                let rivals = case.subjects.iter().filter(|it| is_rival(&it.subject));
                 rivals.min_by(|a, b| a.median_ns.total_cmp(&b.median_ns)).map(over)
             }
             Against::Case(_) => other.subject(self.ours).map(over),
@@ -226,8 +226,8 @@ mod tests {
         (judged.state, judged.value)
     }
 
-    const MEDIANS: [(&str, f64); 4] =
-        [("raddle", 10.0), ("raddle-std", 1.0), ("a", 20.0), ("b", 8.0)];
+    const MEDIANS: [(&str, f64); 5] =
+        [("raddle", 10.0), ("raddle-std", 1.0), ("work-alone", 2.0), ("a", 20.0), ("b", 8.0)];
 
     #[test]
     fn each_kind_of_promise_can_be_kept_and_missed() {

@@ -54,6 +54,17 @@ pub(super) fn is_ours(subject: &str) -> bool {
     subject.starts_with("raddle")
 }
 
+/// Whether a subject is what all others of its case have to do besides, measured alone: no rival, as nobody
+/// can be faster.
+pub(super) fn is_floor(subject: &str) -> bool {
+    subject == "work-alone"
+}
+
+/// Whether a subject is somebody else's.
+pub(super) fn is_rival(subject: &str) -> bool {
+    !is_ours(subject) && !is_floor(subject)
+}
+
 impl Case {
     pub(super) fn subject(&self, name: &str) -> Option<&Subject> {
         self.subjects.iter().find(|it| it.subject == name)
