@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use walkdir::WalkDir;
@@ -36,7 +36,7 @@ pub(super) fn run(
     limits: &Limits,
 ) -> Result<Run, Error> {
     let built = build(groups)?;
-    let first = bench::probe("before");
+    let first = bench::probe("before", limits);
     if let Some(why) = Probe::of(vec![first]).busy(limits) {
         eprintln!("the machine is busy: {why}.\nThe ratios will be shown, and nothing recorded");
     }
@@ -45,7 +45,7 @@ pub(super) fn run(
     let mut measured = Vec::new();
     for bench in &built {
         measured.push(bench.run(workspace, &mut progress)?);
-        readings.push(bench::probe(&format!("after {}", bench.group)));
+        readings.push(bench::probe(&format!("after {}", bench.group), limits));
         // After each group, so that a run that is stopped has something to show.
         let run = Run {
             probe: Probe::of(readings.clone()),
@@ -134,7 +134,8 @@ fn list(program: &Path) -> Result<Vec<String>, Error> {
 impl Built {
     fn run(&self, workspace: &Workspace, progress: &mut Progress) -> Result<Measured, Error> {
         let criterion = workspace.target.join("criterion");
-        let start = SystemTime::now();
+        // Files are stamped by a clock that is a few milliseconds behind.
+        let start = SystemTime::now() - Duration::from_millis(500);
         let mut child = Command::new(&self.program)
             .args(["--bench", "--noplot"])
             // Where cargo would run it.
