@@ -4,4 +4,7 @@
 
 pub mod broadcast;
 pub mod channel;
+pub mod observable;
+pub mod oneshot;
 mod spin;
+pub mod watch;

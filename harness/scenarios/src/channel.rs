@@ -1,7 +1,6 @@
 //! Channels: each message is received once and in order, and what was not sent is given back.
 
 use core::pin::pin;
-use core::task::Poll;
 
 use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Platform, RaceCell, suspend};
 use raddle_streams::channel::{
@@ -203,15 +202,17 @@ fn recv_timeout_against_send<P: Platform, A: Blocking<P>, const CAPACITY: usize>
 /// One message, one receiver that gives up when it was told of it, and one that stays.
 fn dropped_recv_against_send<P: Platform, W: Waiter<P>, const CAPACITY: usize>() {
     let (sender, receiver) = bounded_in::<Message<P>, P>(CAPACITY);
+    let mut told = Box::pin(receiver.recv_async());
+    assert!(polled::once(told.as_mut()).is_pending());
     scope::<P, _>(|threads| {
-        let (sender, receiver) = (&sender, &receiver);
-        threads.spawn(move || {
-            if let Poll::Ready(Ok(message)) = polled::once(pin!(receiver.recv_async())) {
-                sent::<P, Thread>(sender, Message::open(message));
-            }
-        });
-        threads.spawn(move || W::run(|| assert_eq!(received::<P, W>(receiver), Some(1))));
-        sent::<P, Thread>(sender, 1);
+        let other = &receiver;
+        threads.spawn(move || W::run(|| assert_eq!(received::<P, W>(other), Some(1))));
+        if CAPACITY == 0 {
+            threads.spawn(|| sent::<P, Thread>(&sender, 1));
+        } else {
+            sent::<P, Thread>(&sender, 1);
+        }
+        drop(told);
     });
 }
 
@@ -219,18 +220,41 @@ fn dropped_recv_against_send<P: Platform, W: Waiter<P>, const CAPACITY: usize>()
 fn dropped_send_passes_on<P: Platform, W: Waiter<P>>() {
     let (sender, receiver) = bounded_in::<Message<P>, P>(1);
     sent::<P, Thread>(&sender, 1);
+    let mut told = Box::pin(sender.send_async(message(2)));
+    assert!(polled::once(told.as_mut()).is_pending());
     scope::<P, _>(|threads| {
-        let (sender, receiver) = (&sender, &receiver);
-        threads.spawn(move || {
-            if polled::once(pin!(sender.send_async(message(2)))).is_ready() {
-                receiver.recv().ok().map(Message::open);
-            }
-        });
-        threads.spawn(move || W::run(|| sent::<P, W>(sender, 3)));
-        receiver.recv().ok().map(Message::open);
+        let other = &sender;
+        threads.spawn(move || W::run(|| sent::<P, W>(other, 3)));
+        assert_eq!(receiver.recv().ok().map(Message::open), Some(1));
+        drop(told);
     });
-    let last = receiver.try_iter().map(Message::open).last();
-    assert!(matches!(last, Some(2 | 3)), "{last:?}");
+    assert_eq!(receiver.recv().ok().map(Message::open), Some(3));
+}
+
+/// Claims against one another, without anybody who sleeps.
+fn concurrent_claims<P: Platform>() {
+    let (sender, receiver) = bounded_in::<Message<P>, P>(2);
+    let first = scope::<P, _>(|threads| {
+        let other = sender.clone();
+        threads.spawn(|| assert!(sender.try_send(message(1)).is_ok(), "there is room for two"));
+        let received = threads.spawn(|| receiver.try_recv().ok().map(Message::open));
+        assert!(other.try_send(message(2)).is_ok(), "there is room for two");
+        received.join()
+    });
+    let rest = receiver.try_iter().map(Message::open).sum::<u32>();
+    assert_eq!(first.unwrap_or(0) + rest, 3);
+}
+
+fn concurrent_takes<P: Platform>() {
+    let (sender, receiver) = bounded_in::<Message<P>, P>(2);
+    sent::<P, Thread>(&sender, 1);
+    sent::<P, Thread>(&sender, 2);
+    let sum = scope::<P, _>(|threads| {
+        let take = || receiver.try_recv().ok().map(Message::open).expect("there are two");
+        let (first, second) = (threads.spawn(take), threads.spawn(take));
+        first.join() + second.join()
+    });
+    assert_eq!(sum, 3);
 }
 
 /// A dropped sending future has sent its message or takes it with it.
@@ -283,7 +307,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             P,
             1
         )
-        .map(|each| each.needs(one).bound(2))
+        .map(|each| each.needs(one).bound(1))
         .to_vec(),
         each_pair!(
             "channel/rendezvous_each_item_once",
@@ -295,7 +319,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         .map(|each| each.needs(one).bound(2))
         .to_vec(),
         each_pair!("channel/two_senders", "what two send comes out once", two_senders, P, 1)
-            .map(|each| each.needs(two).bound(1))
+            .map(|each| each.needs(two.long()))
             .to_vec(),
         each_pair!(
             "channel/rendezvous_two_senders",
@@ -313,7 +337,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             P,
             1
         )
-        .map(|each| each.needs(two).bound(1))
+        .map(|each| each.needs(two.long()))
         .to_vec(),
         each_pair!(
             "channel/rendezvous_two_receivers",
@@ -421,7 +445,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             P,
             1
         )
-        .map(|each| each.needs(two).bound(2))
+        .map(|each| each.needs(one).bound(2))
         .to_vec(),
         each_waiter!(
             "channel/rendezvous_dropped_future_passes_on",
@@ -446,7 +470,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             dropped_send_passes_on,
             P
         )
-        .map(|each| each.needs(two).bound(1))
+        .map(|each| each.needs(one).bound(2))
         .to_vec(),
         each_waiter!(
             "channel/rendezvous_dropped_send",
@@ -464,6 +488,22 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .map(|each| each.needs(one).bound(4))
         .to_vec(),
+        vec![
+            Scenario::new(
+                "channel/concurrent_claims",
+                "two that send at the same time claim different slots",
+                concurrent_claims::<P>,
+            )
+            .needs(Needs::ATOMICS.threads(2))
+            .bound(2),
+            Scenario::new(
+                "channel/concurrent_takes",
+                "two that receive at the same time claim different slots",
+                concurrent_takes::<P>,
+            )
+            .needs(Needs::ATOMICS.threads(2))
+            .bound(3),
+        ],
         vec![
             Scenario::new(
                 "channel/rendezvous_waker_replaced",
