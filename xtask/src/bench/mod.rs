@@ -224,7 +224,21 @@ fn probe(when: &str, limits: &Limits) -> Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::Percent;
+    use super::{GROUPS, PACKAGE, Percent};
+    use crate::workspace::{Kind, Workspace};
+
+    /// Counts instead of measuring, and writes a page of its own.
+    const NO_GROUP: &str = "contention";
+
+    #[test]
+    fn every_bench_is_a_group() {
+        let workspace = Workspace::own().expect("cargo knows it");
+        let package = workspace.package(PACKAGE).expect("it has benches");
+        let benches = package.targets.iter().filter(|target| target.kind == Kind::Bench);
+        for bench in benches.filter(|bench| bench.name != NO_GROUP) {
+            assert!(GROUPS.iter().any(|group| group.name == bench.name), "{}", bench.name);
+        }
+    }
 
     #[test]
     fn a_share_is_written_as_a_percentage() {
