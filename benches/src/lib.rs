@@ -10,6 +10,7 @@
 //! | `ownership` | building, sharing and dropping a graph of `Arc` and `Weak` | std |
 //! | `versioned` | cells, snapshots, transactions | arc-swap, crossbeam-epoch, parking_lot |
 //! | `vopr` | the simulator: decisions, recording, schedules of a bounded buffer | shuttle |
+//! | `watch` | the newest value of one writer | arc-swap, std, tokio |
 //!
 //! An absolute time says little on a shared machine: compare the medians of one run.
 
