@@ -1,8 +1,10 @@
 //! Staying out of the way of whoever was faster.
 
-use raddle_platform::{Platform, suspend};
+use raddle_platform::{Platform, Threads};
 
-/// Pauses that get longer, then gives way to others.
+/// Pauses that get longer; then offers the processor to other threads. Never suspends a fiber, so it
+/// may be called while pinned: whoever is in the way is no fiber of the same worker, since nobody is
+/// suspended while in anybody's way.
 pub(crate) struct Backoff {
     rounds: u32,
 }
@@ -19,7 +21,7 @@ impl Backoff {
             }
             self.rounds += 1;
         } else {
-            suspend::with_current::<P, _>(|current| current.yield_now());
+            P::Threads::yield_now();
         }
     }
 }

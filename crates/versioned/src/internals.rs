@@ -2,10 +2,16 @@
 
 use raddle_platform::Platform;
 
+use crate::epoch::janitor;
 use crate::world;
 
 /// Starts the collector of what threads leave behind, also where
 /// [`collector_looks`](raddle_platform::Bounds::collector_looks) says that there is none.
 pub fn call_collector<P: Platform>() {
     world::of::<P>().epochs.janitor.call();
+}
+
+/// Collects for all threads once, as the collector does.
+pub fn collect_for_all<P: Platform>() {
+    janitor::look(&world::of::<P>().epochs);
 }

@@ -30,10 +30,12 @@
 //! });
 //! ```
 //!
-//! What was replaced is freed when nobody can read it any more: [`epoch`] says by whom and when.
+//! What was replaced is freed when nobody can read it any more: [`epoch`] says by whom and when. (A
+//! version that a snapshot has kept is looked at again when the cell is written next.)
 //!
 //! **Architecture Invariant:** nothing here parks but a writer whose garbage is over its bound, and
-//! no reader waits for anybody.
+//! no reader waits for anybody: one that meets a transaction which is about to commit looks a few times,
+//! and then ends it.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 

@@ -32,7 +32,8 @@ use crate::world::{self, World};
 ///
 /// It is registered, and not a pin: it may live across suspensions and move between threads. What it
 /// may look for is kept as long as it is there, up to
-/// [`versions`](raddle_platform::Bounds::versions) of one cell; then updates fail. A cell that is
+/// [`versions`](raddle_platform::Bounds::versions) of one cell; then updates fail. (It goes when the
+/// cell is written next after the snapshot is dropped.) A cell that is
 /// younger than the snapshot is seen with its first value.
 ///
 /// Taking one costs a few tens of nanoseconds; a read about as much as that of the cell, and a step
@@ -101,7 +102,7 @@ impl<P: Platform> Snapshot<P> {
     #[inline]
     pub(crate) fn find(&self, cell: &RawCell<P>) -> *const Header<P> {
         let guard = pin_in::<P>();
-        core::ptr::from_ref(cell.newest_at(self.time, &guard))
+        cell.newest_at(self.time, &guard).as_ptr()
     }
 }
 

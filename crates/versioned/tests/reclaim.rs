@@ -42,6 +42,7 @@ fn garbage_is_freed_by_itself() {
     a_thread_that_ended();
     a_pin_keeps_it_and_is_seen();
     a_panic_unpins();
+    a_destructor_that_panics();
     a_destructor_of_a_thread_local();
     the_bound();
     a_forgotten_guard();
@@ -88,6 +89,21 @@ fn a_panic_unpins() {
     assert_eq!(stats().pinned, 0);
 }
 
+/// The collector goes on.
+fn a_destructor_that_panics() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            std::panic::resume_unwind(Box::new("planned"));
+        }
+    }
+    epoch::pin().retire(Box::new(Panics));
+    until("the collector drops it", || stats().limbo_items == 0);
+    retire();
+    until("and what comes after", || DROPS.load(Ordering::Relaxed) == 1);
+    DROPS.store(0, Ordering::Relaxed);
+}
+
 /// It runs when the thread has given up its place already.
 fn a_destructor_of_a_thread_local() {
     struct Late(Versioned<u32>);
@@ -118,8 +134,12 @@ fn the_bound() {
     let pinned = epoch::pin();
     thread::scope(|scope| {
         let writer = scope.spawn(|| {
-            for _ in 0..limit + 1_000 {
+            for value in 0..limit + 1_000 {
                 retire();
+                if value % 1_000 == 0 {
+                    // So slow that the collector has sealed everything at times.
+                    epoch::collect::<Native>();
+                }
                 made.fetch_add(1, Ordering::Relaxed);
             }
         });

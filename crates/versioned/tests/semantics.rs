@@ -173,6 +173,21 @@ fn money_is_neither_made_nor_lost() {
 }
 
 #[test]
+fn a_transaction_leaves_no_old_version_behind() {
+    let drops = StdArc::new(AtomicUsize::new(0));
+    let cell: Versioned<Counted> = Versioned::new(Counted(drops.clone()));
+    let written = transaction(|tx| {
+        tx.write(&cell, Counted(drops.clone()));
+        Ok::<(), ()>(())
+    });
+    assert_eq!((written, cell.versions()), (Ok(()), 1));
+    raddle_versioned::epoch::collect::<Native>();
+    while drops.load(Ordering::Relaxed) == 0 {
+        thread::yield_now();
+    }
+}
+
+#[test]
 fn a_transaction_reads_what_it_wrote_and_keeps_earlier_references() {
     let cell: Versioned<String> = Versioned::new("warp".to_owned());
     let result = transaction(|tx| {

@@ -146,6 +146,21 @@ fn pin_across_exit<P: Platform>() {
     });
 }
 
+/// The collector looks who is pinned; then somebody is, and the owner of the bag seals something new.
+fn two_that_collect<P: Platform>() {
+    let drops = Drops::new();
+    let shared = Shared::<P>::new(Witness::new(1, &drops));
+    scope::<P, _>(|threads| {
+        let reader = threads.spawn(|| shared.read());
+        threads.spawn(|| {
+            shared.replace(Witness::new(2, &drops));
+            shared.replace(Witness::new(3, &drops));
+        });
+        internals::collect_for_all::<P>();
+        assert!((1..=3).contains(&reader.join()));
+    });
+}
+
 fn two_that_enter<P: Platform>() {
     let drops = Drops::new();
     let shared = Shared::<P>::new(Witness::new(1, &drops));
@@ -214,6 +229,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(needs.threads(1))
         .bound(3),
+        Scenario::new(
+            "epoch/two_that_collect",
+            "a look at who is pinned says nothing about what was sealed after it",
+            two_that_collect::<P>,
+        )
+        .needs(needs.threads(2))
+        .bound(2),
         Scenario::new(
             "epoch/two_that_enter",
             "two threads that pin themselves for the first time do not hinder each other",

@@ -10,8 +10,8 @@
 //! to a transaction that is not committed, or has just become so.
 //!
 //! * *A read* takes the head if that has a stamp. If not: an update's version is committed by being
-//!   there, and the reader stamps it; a transaction's is what its [record](crate::transaction) says,
-//!   and if it is not committed then the version before is the newest.
+//!   there, and the reader stamps it; a transaction's is what its [record](crate::transaction) says
+//!   or is made to say, and if it is not committed then the version before is the newest.
 //! * *An update* makes a version of what it has read, publishes it, stamps it, and prunes.
 //! * *Pruning* unlinks what no snapshot may look for ([`clock`](crate::clock)) and retires it
 //!   ([`epoch`](crate::epoch)). One thread at a time does it for a cell; the others go on. It leaves
@@ -26,6 +26,7 @@
 //! | stamp load: Acquire | stamp compare-exchange: AcqRel | `transaction/snapshot_after_read` |
 //! | link load: Acquire | link store of pruning: Release | `transaction/snapshot_against_pruning` |
 //! | PRUNING taken: Acquire | PRUNING given up: Release | `versioned/two_that_prune` |
+//! | AGAIN set: Release | AGAIN cleared: Acquire | the same |
 
 mod raw;
 pub(crate) mod version;
@@ -36,9 +37,9 @@ use core::ops::{ControlFlow, Deref};
 
 use raddle_platform::{Native, Platform, Race};
 
-pub(crate) use raw::RawCell;
+pub(crate) use raw::{RawCell, Room};
 pub(crate) use version::Header;
-use version::{Version, free};
+use version::{Owned, Version, free};
 
 use crate::UpdateError;
 use crate::backoff::Backoff;
@@ -83,7 +84,7 @@ impl<T: Send + Sync + 'static, P: Platform> Versioned<T, P> {
     #[track_caller]
     pub fn new_in(value: T) -> Self {
         let first = Version::<T, P>::allocate(value, core::ptr::null());
-        Self { raw: RawCell::new(first), value: PhantomData }
+        Self { raw: RawCell::new(first.share()), value: PhantomData }
     }
 
     pub(crate) fn raw(&self) -> &RawCell<P> {
@@ -103,7 +104,7 @@ impl<T: Send + Sync + 'static, P: Platform> Versioned<T, P> {
 
     #[inline(always)]
     fn read_pinned(&self, guard: Guard<P>) -> VersionGuard<'_, T, P> {
-        let version: *const Header<P> = self.raw.newest(&guard);
+        let version = self.raw.newest(&guard).as_ptr();
         // SAFETY: a version of this cell, which is not freed while we are pinned.
         let (value, open) = unsafe { Version::<T, P>::value(version) }.open();
         VersionGuard { value, open, guard, cell: PhantomData }
@@ -170,35 +171,41 @@ impl<T: Send + Sync + 'static, P: Platform> Versioned<T, P> {
         attempt: u32,
         update: &mut impl FnMut(&T) -> ControlFlow<B, T>,
     ) -> Option<Result<ControlFlow<B>, UpdateError>> {
+        // Dropped after the guard: its destructor is foreign code.
+        let new: Owned<P>;
         let guard = pin_in::<P>();
-        if !self.raw.has_room(&guard) {
-            return Some(Err(UpdateError::TooManyVersions));
+        match self.raw.room(&guard) {
+            Room::Yes => {}
+            Room::Soon => return None,
+            Room::No => return Some(Err(UpdateError::TooManyVersions)),
         }
         let current = self.raw.ready(attempt, &guard)?;
         // SAFETY: a version of this cell, which is not freed while we are pinned; versions are
         // written by their destructors only.
-        let next = match unsafe { Version::<T, P>::value(current).with(|value| update(value)) } {
+        let value = unsafe { Version::<T, P>::value(current.as_ptr()) };
+        // SAFETY: as above.
+        let next = match unsafe { value.with(update) } {
             ControlFlow::Continue(next) => next,
             ControlFlow::Break(reason) => return Some(Ok(ControlFlow::Break(reason))),
         };
-        let new = Version::<T, P>::allocate(next, current);
-        if !self.raw.publish(current, new) {
-            // SAFETY: not published, so it is ours.
-            unsafe { free::<P>(new) };
+        new = Version::<T, P>::allocate(next, current.as_ptr());
+        if !self.raw.publish(current, new.as_ptr()) {
             return None;
         }
-        // SAFETY: freed when nobody is pinned any more.
-        unsafe { (*new).stamp_now(guard.participant().world()) };
+        // SAFETY: shared, and freed when nobody is pinned any more.
+        unsafe { (*new.share()).stamp_now(guard.participant().world()) };
         self.raw.prune(&guard);
         Some(Ok(ControlFlow::Continue(())))
     }
 
-    /// How many versions there were when somebody wrote last: 1, and as many as snapshots needed.
+    /// How many versions there are: 1, as many as snapshots needed when somebody wrote last, and those
+    /// of transactions that are about to commit.
     pub fn versions(&self) -> usize {
         self.raw.versions() as usize
     }
 
-    /// The value, through an exclusive borrow.
+    /// The value, through an exclusive borrow. It is changed in place: a snapshot that was at this
+    /// version sees the change.
     pub fn get_mut(&mut self) -> &mut T {
         let newest = self.raw.get_mut();
         // SAFETY: nobody else has the cell, so its newest version is committed, and its own.

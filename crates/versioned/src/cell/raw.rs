@@ -2,13 +2,17 @@
 
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
 
-use super::version::{Header, retire};
+use super::version::{Header, Linked, retire};
 use crate::epoch::Guard;
 use crate::transaction::State;
 use crate::world::World;
 
-/// Whether somebody unlinks old versions; the rest of `chain` is how many there are.
+/// Somebody unlinks old versions.
 const PRUNING: u32 = 1;
+/// Somebody else wanted to, meanwhile.
+const AGAIN: u32 = 2;
+/// One version. The rest of `chain` counts those that are linked.
+const ONE: u32 = 4;
 
 /// What of a cell does not depend on the type of the value. See the [module](super).
 pub(crate) struct RawCell<P: Platform> {
@@ -18,55 +22,43 @@ pub(crate) struct RawCell<P: Platform> {
     chain: P::AtomicU32,
 }
 
+/// Whether another version may be published.
+pub(crate) enum Room {
+    Yes,
+    /// Snapshots keep as many as there may be.
+    No,
+    /// Somebody is about to make some, perhaps.
+    Soon,
+}
+
 impl<P: Platform> RawCell<P> {
     pub(crate) fn new(first: *mut Header<P>) -> Self {
         Self {
             head: P::AtomicPtr::new(first),
             id: P::AtomicU64::new(0),
-            chain: P::AtomicU32::new(1 << 1),
+            chain: P::AtomicU32::new(ONE),
         }
     }
 
     #[inline(always)]
-    fn head(&self, _pinned: &Guard<P>) -> &Header<P> {
+    fn head<'a>(&self, _pinned: &'a Guard<P>) -> Linked<'a, P> {
         // ORDERING: pairs with the releasing compare-exchanges of `publish`, for the version.
         let head = self.head.load(Ordering::Acquire);
-        // SAFETY: never null. What was in a cell is freed when nobody is pinned any more; the callers
-        // use the reference only as long as they are.
-        unsafe { &*head }
+        // SAFETY: never null. What was in a cell is freed when nobody is pinned any more.
+        unsafe { Linked::new(head) }
     }
 
     /// The newest version that is committed.
     #[inline(always)]
-    pub(crate) fn newest<'a>(&'a self, pinned: &'a Guard<P>) -> &'a Header<P> {
+    pub(crate) fn newest<'a>(&self, pinned: &'a Guard<P>) -> Linked<'a, P> {
         let head = self.head(pinned);
-        if head.stamp().is_some() { head } else { Self::newest_from(head, pinned) }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn newest_from<'a>(head: &'a Header<P>, pinned: &Guard<P>) -> &'a Header<P> {
-        let Some(record) = head.record() else {
-            head.stamp_now(pinned.participant().world());
-            return head;
-        };
-        // Before the state: as long as the version is not committed, the one before is not pruned.
-        let prev = head.prev();
-        match record.state() {
-            State::Committed(time) => {
-                head.set_stamp(time);
-                head
-            }
-            // SAFETY: a version of a transaction has one before it, which was the newest committed
-            // one when the state was read.
-            _ => unsafe { &*prev },
-        }
+        if head.stamp().is_some() { head } else { Self::newest_at_from(head, u64::MAX, pinned) }
     }
 
     /// The version that was the newest at `time`, at which the caller has a snapshot. It is not
     /// unlinked as long as the snapshot is there.
     #[inline(always)]
-    pub(crate) fn newest_at<'a>(&'a self, time: u64, pinned: &'a Guard<P>) -> &'a Header<P> {
+    pub(crate) fn newest_at<'a>(&self, time: u64, pinned: &'a Guard<P>) -> Linked<'a, P> {
         let head = self.head(pinned);
         match head.stamp() {
             Some(stamp) if stamp <= time => head,
@@ -77,32 +69,35 @@ impl<P: Platform> RawCell<P> {
     #[cold]
     #[inline(never)]
     fn newest_at_from<'a>(
-        mut version: &'a Header<P>,
+        mut version: Linked<'a, P>,
         time: u64,
-        pinned: &Guard<P>,
-    ) -> &'a Header<P> {
+        pinned: &'a Guard<P>,
+    ) -> Linked<'a, P> {
         let world = pinned.participant().world();
         loop {
-            // Before the stamp and the state, as in `newest_from`.
+            // Before the stamp and the state: as long as the version is not committed, the one before
+            // is not pruned.
             let prev = version.prev();
-            let visible = match (version.stamp(), version.record()) {
-                (Some(stamp), _) => stamp <= time,
-                (None, None) => version.stamp_now(world) <= time,
-                (None, Some(record)) => record.is_committed_at(time, &world.clock),
+            let visible = match version.stamp() {
+                Some(stamp) => stamp <= time,
+                None => match version.record() {
+                    None => version.stamp_now(world) <= time,
+                    Some(record) => record.is_committed_at(time, &world.clock),
+                },
             };
             if visible {
                 return version;
             }
             // SAFETY: there is a version that was the newest at `time`, so it is not the last one
             // that is newer; versions that lead to it are freed when nobody is pinned any more.
-            version = unsafe { &*prev };
+            version = unsafe { Linked::new(prev) };
         }
     }
 
     /// The newest version, if that is committed and has its stamp, and nothing is in the way of a
     /// next one. Else does something about it: what is in the way is given some time at the first
     /// `attempt`, and ended later.
-    pub(crate) fn ready<'a>(&'a self, attempt: u32, pinned: &'a Guard<P>) -> Option<&'a Header<P>> {
+    pub(crate) fn ready<'a>(&self, attempt: u32, pinned: &'a Guard<P>) -> Option<Linked<'a, P>> {
         let head = self.head(pinned);
         if head.stamp().is_some() {
             return Some(head);
@@ -116,7 +111,7 @@ impl<P: Platform> RawCell<P> {
                 head.set_stamp(time);
                 return Some(head);
             }
-            State::Aborted => self.unlink(head, pinned),
+            State::Aborted => self.unlink(head, head.prev(), pinned),
             _ if attempt == 0 => {}
             state => record.abort(state),
         }
@@ -124,26 +119,31 @@ impl<P: Platform> RawCell<P> {
     }
 
     /// Takes out the head, which an aborted transaction wrote, unless somebody else does.
-    pub(crate) fn unlink(&self, head: &Header<P>, pinned: &Guard<P>) {
-        if self.publish(head, head.prev().cast_mut()) {
+    pub(crate) fn unlink(&self, head: Linked<'_, P>, prev: *const Header<P>, pinned: &Guard<P>) {
+        if self.replace(head.as_ptr(), prev.cast_mut()) {
+            self.chain.fetch_sub(ONE, Ordering::Relaxed);
             // SAFETY: unlinked just now.
-            unsafe { retire(pinned, head) };
+            unsafe { retire(pinned, head.as_ptr()) };
         }
     }
 
     /// Makes `new` the head, if that is `current`.
-    pub(crate) fn publish(&self, current: *const Header<P>, new: *mut Header<P>) -> bool {
+    pub(crate) fn publish(&self, current: Linked<'_, P>, new: *mut Header<P>) -> bool {
+        let published = self.replace(current.as_ptr(), new);
+        if published {
+            self.chain.fetch_add(ONE, Ordering::Relaxed);
+        }
+        published
+    }
+
+    fn replace(&self, current: *mut Header<P>, new: *mut Header<P>) -> bool {
         // ORDERING: releases the version to `head`.
-        let published = self.head.compare_exchange(
-            current.cast_mut(),
-            new,
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
-        if published.is_err() {
+        let replaced =
+            self.head.compare_exchange(current, new, Ordering::Release, Ordering::Relaxed);
+        if replaced.is_err() {
             P::retry("versioned cell");
         }
-        published.is_ok()
+        replaced.is_ok()
     }
 
     /// Whether `seen` is the newest version still, for the transaction that is prepared for `time`
@@ -157,14 +157,13 @@ impl<P: Platform> RawCell<P> {
     ) -> bool {
         let clock = &pinned.participant().world().clock;
         let head = self.head(pinned);
-        if core::ptr::eq(head, seen) {
+        if core::ptr::eq(head.as_ptr(), seen) {
             return true;
         }
-        let prev = head.prev();
-        let (None, Some(record)) = (head.stamp(), head.record()) else { return false };
-        if !core::ptr::eq(prev, seen) {
+        if !core::ptr::eq(head.prev(), seen) || head.stamp().is_some() {
             return false;
         }
+        let Some(record) = head.record() else { return false };
         loop {
             match record.state() {
                 State::Active | State::Aborted => return true,
@@ -178,57 +177,93 @@ impl<P: Platform> RawCell<P> {
         }
     }
 
-    /// Unlinks the versions that nobody looks for any more.
+    /// Unlinks the versions that nobody looks for any more. If somebody is about that already, then
+    /// that one does it once more.
     pub(crate) fn prune(&self, pinned: &Guard<P>) {
-        // ORDERING: pairs with the releasing swap below, for the links.
-        if self.chain.fetch_or(PRUNING, Ordering::Acquire) & PRUNING != 0 {
+        // ORDERING: Acquire pairs with the releasing exchange below, for the links. Release, with the
+        // acquiring one there: who prunes again sees what was published before.
+        let mut word = self.chain.fetch_or(PRUNING | AGAIN, Ordering::AcqRel);
+        if word & PRUNING != 0 {
             return;
         }
-        let clock = &pinned.participant().world().clock;
-        let (mut newer, mut newer_stamp) = self.newest_stamped(pinned);
-        let mut length = 1;
-        // SAFETY: versions that are linked are alive, and only the holder of PRUNING unlinks
-        // committed ones.
-        while let Some(version) = unsafe { newer.prev().as_ref() } {
-            let stamp = version.stamp().unwrap_or(0);
-            if clock.somebody_is_between(stamp, newer_stamp) {
-                length += 1;
-                (newer, newer_stamp) = (version, stamp);
-            } else {
-                // ORDERING: releases the version before, as it was acquired, to `prev`.
-                newer.prev.store(version.prev().cast_mut(), Ordering::Release);
-                // SAFETY: unlinked just now.
-                unsafe { retire(pinned, version) };
+        loop {
+            // ORDERING: as above.
+            self.chain.fetch_and(!AGAIN, Ordering::Acquire);
+            let unlinked = self.prune_once(pinned);
+            word = self.chain.fetch_sub(unlinked * ONE, Ordering::Relaxed) - unlinked * ONE;
+            // Until nobody wants more.
+            while word & AGAIN == 0 {
+                // ORDERING: releases the links to who prunes next.
+                match self.chain.compare_exchange_weak(
+                    word,
+                    word & !PRUNING,
+                    Ordering::Release,
+                    Ordering::Relaxed,
+                ) {
+                    Ok(_) => return,
+                    Err(found) => word = found,
+                }
+                P::retry("pruning");
             }
         }
-        // ORDERING: releases the links to who prunes next.
-        self.chain.swap(length << 1, Ordering::Release);
+    }
+
+    /// Returns how many versions were unlinked.
+    fn prune_once(&self, pinned: &Guard<P>) -> u32 {
+        let clock = &pinned.participant().world().clock;
+        let (mut newer, mut newer_stamp) = self.newest_stamped(pinned);
+        let mut unlinked = 0;
+        loop {
+            let version = newer.prev();
+            if version.is_null() {
+                return unlinked;
+            }
+            // SAFETY: versions that are linked are alive, and only the holder of PRUNING unlinks
+            // committed ones.
+            let version = unsafe { Linked::new(version) };
+            let stamp = version.stamp().unwrap_or(0);
+            if clock.somebody_is_between(stamp, newer_stamp) {
+                (newer, newer_stamp) = (version, stamp);
+            } else {
+                newer.link(version.prev());
+                unlinked += 1;
+                // SAFETY: unlinked just now.
+                unsafe { retire(pinned, version.as_ptr()) };
+            }
+        }
     }
 
     /// The newest version with a stamp. There is one: only the newest of all can be without.
-    fn newest_stamped<'a>(&'a self, pinned: &'a Guard<P>) -> (&'a Header<P>, u64) {
+    fn newest_stamped<'a>(&self, pinned: &'a Guard<P>) -> (Linked<'a, P>, u64) {
         let mut version = self.head(pinned);
         loop {
             if let Some(stamp) = version.stamp() {
                 return (version, stamp);
             }
             // SAFETY: what has no stamp was published on top of what has.
-            version = unsafe { &*version.prev() };
+            version = unsafe { Linked::new(version.prev()) };
         }
     }
 
-    /// How many committed versions there were when somebody pruned last.
+    /// How many versions are linked, those of transactions that are not committed included.
     pub(crate) fn versions(&self) -> u32 {
-        self.chain.load(Ordering::Relaxed) >> 1
+        self.chain.load(Ordering::Relaxed) / ONE
     }
 
     /// Whether there is room for another version, after a look for what can go.
-    pub(crate) fn has_room(&self, pinned: &Guard<P>) -> bool {
+    pub(crate) fn room(&self, pinned: &Guard<P>) -> Room {
         if self.versions() < P::BOUNDS.versions {
-            return true;
+            return Room::Yes;
         }
         self.prune(pinned);
-        self.versions() < P::BOUNDS.versions
+        let word = self.chain.load(Ordering::Relaxed);
+        if word / ONE < P::BOUNDS.versions {
+            Room::Yes
+        } else if word & PRUNING != 0 {
+            Room::Soon
+        } else {
+            Room::No
+        }
     }
 
     /// Where the cell stands in the order of all.

@@ -1,5 +1,7 @@
 //! One version of a value.
 
+use core::marker::PhantomData;
+use core::ops::Deref;
 use core::ptr;
 
 use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
@@ -14,12 +16,70 @@ pub(crate) struct Header<P: Platform> {
     /// When it was committed, by the clock of its world; 0 until that is known.
     stamp: P::AtomicU64,
     /// The version before. Written by who prunes, under the cell's PRUNING.
-    pub(super) prev: P::AtomicPtr<Header<P>>,
+    prev: P::AtomicPtr<Header<P>>,
     /// The transaction that wrote it; null if that was an update. Looked at only while the stamp is
     /// 0: the record is retired after that.
     record: *const Record<P>,
     destroy: unsafe fn(*mut ()),
     bytes: usize,
+}
+
+/// A version that was in a cell while the caller was pinned, and is not freed before `'a` ends.
+///
+/// A pointer and not a reference, because it leads to the value behind the header, too, and because
+/// whoever unlinks the version gives it away to be freed.
+pub(crate) struct Linked<'a, P: Platform>(*mut Header<P>, PhantomData<&'a Header<P>>);
+
+impl<P: Platform> Clone for Linked<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P: Platform> Copy for Linked<'_, P> {}
+
+impl<P: Platform> Linked<'_, P> {
+    /// # Safety
+    /// As the type says.
+    #[inline(always)]
+    pub(crate) unsafe fn new(version: *const Header<P>) -> Self {
+        Self(version.cast_mut(), PhantomData)
+    }
+
+    #[inline(always)]
+    pub(crate) fn as_ptr(self) -> *mut Header<P> {
+        self.0
+    }
+}
+
+impl<P: Platform> Deref for Linked<'_, P> {
+    type Target = Header<P>;
+    #[inline(always)]
+    fn deref(&self) -> &Header<P> {
+        // SAFETY: as the type says.
+        unsafe { &*self.0 }
+    }
+}
+
+/// A version that is nobody else's.
+pub(crate) struct Owned<P: Platform>(*mut Header<P>);
+
+impl<P: Platform> Owned<P> {
+    pub(crate) fn as_ptr(&self) -> *mut Header<P> {
+        self.0
+    }
+
+    /// It is shared from now on.
+    pub(crate) fn share(self) -> *mut Header<P> {
+        core::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl<P: Platform> Drop for Owned<P> {
+    fn drop(&mut self) {
+        // SAFETY: ours, and given up.
+        unsafe { free::<P>(self.0) };
+    }
 }
 
 /// A version.
@@ -34,7 +94,7 @@ const ALWAYS: u64 = 1;
 
 impl<T, P: Platform> Version<T, P> {
     /// A version that nobody else knows, before `prev`. It belongs to the caller.
-    pub(crate) fn allocate(value: T, prev: *const Header<P>) -> *mut Header<P> {
+    pub(crate) fn allocate(value: T, prev: *const Header<P>) -> Owned<P> {
         let stamp = if prev.is_null() { ALWAYS } else { 0 };
         let header = Header {
             stamp: P::AtomicU64::new(stamp),
@@ -43,7 +103,7 @@ impl<T, P: Platform> Version<T, P> {
             destroy: destroy::<T, P>,
             bytes: size_of::<Self>(),
         };
-        Box::into_raw(Box::new(Self { header, value: RaceCell::new_in(value) })).cast()
+        Owned(Box::into_raw(Box::new(Self { header, value: RaceCell::new_in(value) })).cast())
     }
 
     /// The value of a version, with a checker of the access.
@@ -92,9 +152,9 @@ pub(crate) unsafe fn free<P: Platform>(header: *mut Header<P>) {
 ///
 /// # Safety
 /// The caller has unlinked it.
-pub(crate) unsafe fn retire<P: Platform>(guard: &Guard<P>, header: *const Header<P>) {
+pub(crate) unsafe fn retire<P: Platform>(guard: &Guard<P>, header: *mut Header<P>) {
     // SAFETY: the caller's promise; cells hold only what may be dropped anywhere.
-    unsafe { guard.retire_raw(header.cast_mut().cast(), (*header).destroy, (*header).bytes) };
+    unsafe { guard.retire_raw(header.cast(), (*header).destroy, (*header).bytes) };
 }
 
 impl<P: Platform> Header<P> {
@@ -126,9 +186,15 @@ impl<P: Platform> Header<P> {
     /// The version before.
     #[inline(always)]
     pub(crate) fn prev(&self) -> *const Self {
-        // ORDERING: pairs with the releasing store in `prune`, which has it from who made the
+        // ORDERING: pairs with the releasing store in `link`, which has it from who made the
         // version.
         self.prev.load(Ordering::Acquire)
+    }
+
+    /// Makes `prev` the version before, for the holder of PRUNING.
+    pub(super) fn link(&self, prev: *const Self) {
+        // ORDERING: releases the version, which was acquired, to `prev`.
+        self.prev.store(prev.cast_mut(), Ordering::Release);
     }
 
     /// Notes when it was committed. Returns what is noted: somebody may have been faster.

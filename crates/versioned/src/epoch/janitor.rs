@@ -14,6 +14,8 @@
 //! no garbage is left without somebody who looks (`epoch/garbage_of_an_idle_thread`). If the system
 //! refuses a thread, the next one whose bag becomes non-empty tries again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use raddle_platform::{Atomic, Ordering, Platform, Threads};
 
 use super::Epochs;
@@ -67,6 +69,25 @@ impl<P: Platform> Janitor<P> {
     }
 }
 
+/// Collects for everybody once. Returns whether there was something.
+pub(crate) fn look<P: Platform>(epochs: &Epochs<P>) -> bool {
+    epochs.note_pins();
+    let mut found = false;
+    for participant in epochs.participants() {
+        if participant.limbo().0 == 0 {
+            continue;
+        }
+        found = true;
+        // A destructor that panics has said so by the panic hook, and is not the last one.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| participant.collect()))
+            && P::Threads::tearing_down()
+        {
+            resume_unwind(panic);
+        }
+    }
+    found
+}
+
 /// What the collector's thread does.
 fn run<P: Platform>() {
     let world = world::of::<P>();
@@ -74,18 +95,7 @@ fn run<P: Platform>() {
     let mut in_vain = 0;
     loop {
         super::pause::<P>();
-        epochs.note_pins();
-        let mut kept = 0;
-        let mut freed = 0;
-        for participant in epochs.participants() {
-            let (items, _) = participant.limbo();
-            if items > 0 {
-                let left = participant.collect();
-                kept += left;
-                freed += items.saturating_sub(left);
-            }
-        }
-        in_vain = if kept + freed == 0 { in_vain + 1 } else { 0 };
+        in_vain = if look(epochs) { 0 } else { in_vain + 1 };
         if in_vain >= P::BOUNDS.collector_looks {
             if epochs.janitor.leaves(epochs) {
                 return;

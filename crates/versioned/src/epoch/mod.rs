@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A pin must not live across a suspension: everybody's garbage would wait for it. A guard is
-//! `!Send`, and in debug builds each call that may block asserts that no pin is held. What must
+//! `!Send`, and in debug builds each call that may block asserts that no pin is held. (An `.await` of a
+//! future that is not `Send` is not such a call: nobody notices.) What must
 //! outlive a suspension is a [`Snapshot`](crate::Snapshot) or an `Arc`.
 //!
 //! # The protocol
@@ -30,7 +31,8 @@
 //! 3. *Retire*: put what was unlinked into the participant's bag.
 //! 4. *Collect*: take what is in a bag and *seal* it: add one to the era, and stamp it with the era
 //!    before. Pass a heavy fence. Look at all participants, and find the oldest era of those that are
-//!    pinned. Free what has a stamp below that.
+//!    pinned. Free what has a stamp below that, and not above one's own: what somebody else has sealed
+//!    in the same bag since was perhaps unlinked after the look (`epoch/two_that_collect`).
 //!
 //! Let `r` be the stamp of something that a collector frees, and R a reader. What the collector saw
 //! in R's `era` is one of these:
@@ -65,7 +67,9 @@
 //! behind (less than a batch, or kept by somebody's pin) is the business of a thread of its own, the
 //! [collector](janitor): it begins when a bag becomes non-empty, looks at all bags every few
 //! milliseconds and ends when they have been empty for a while. So everything is freed also when all
-//! threads are idle, or have ended. Destructors run on a thread that is not pinned, in no order.
+//! threads are idle, or have ended. Destructors run on a thread that is not pinned, in no order; one
+//! that panics does so at the end of somebody's outermost pin, or on the collector's thread, which goes
+//! on.
 //!
 //! The garbage of a thread is bounded: one that has `garbage_limit` things in its bag waits, at its
 //! outermost unpin, until the pins that keep them are gone. (Only what a thread retires under a
@@ -80,7 +84,7 @@
 
 mod bag;
 mod guard;
-mod janitor;
+pub(crate) mod janitor;
 mod participant;
 mod stats;
 

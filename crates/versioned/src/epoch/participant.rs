@@ -186,13 +186,15 @@ impl<P: Platform> Participant<P> {
     #[cold]
     #[inline(never)]
     fn after_unpin(&self) {
+        // Before foreign code runs, which may pin and unpin: once it has left, others have it.
+        let leaves = self.temporary.replace(false);
         if self.wants_to_collect.replace(false) {
             let kept = self.collect();
             if kept >= P::BOUNDS.garbage_limit && !P::Threads::panicking() {
                 self.wait_for_room();
             }
         }
-        if self.temporary.replace(false) {
+        if leaves {
             self.leave();
         }
     }
@@ -200,7 +202,7 @@ impl<P: Platform> Participant<P> {
     /// Retires what was unlinked. The caller is pinned, so it collects later.
     pub(super) fn retire(&self, retired: Retired) {
         let (items, fresh) = self.with_bag(|bag| bag.push(retired));
-        if fresh >= P::BOUNDS.garbage_batch {
+        if fresh >= P::BOUNDS.garbage_batch || items >= P::BOUNDS.garbage_limit {
             self.wants_to_collect.set(true);
         }
         if items == 1 {
@@ -221,9 +223,11 @@ impl<P: Platform> Participant<P> {
         // Between what was unlinked and the look at who is pinned.
         P::fence_heavy(&[]);
         let oldest = epochs.oldest_pin();
+        // Not what somebody else has sealed since: our look says nothing about that.
+        let before = oldest.min(stamp + 1);
         let (free, kept) = self.with_bag(|bag| {
             bag.seal(stamp, fresh);
-            (bag.take_before(oldest), bag.items())
+            (bag.take_before(before), bag.items())
         });
         // Foreign destructors: not under the lock.
         drop(free);
@@ -251,14 +255,16 @@ impl<P: Platform> Participant<P> {
 
     /// Gives the participant to whoever comes next. Its garbage stays where it is.
     fn leave(&self) {
-        P::Threads::set_slot(SlotKey::Epoch, ptr::null_mut());
         if self.pins.count() > 0 {
             // A forgotten guard, whose references may be anywhere: it is pinned for ever.
+            P::Threads::set_slot(SlotKey::Epoch, ptr::null_mut());
             return;
         }
         if self.with_bag(|bag| bag.items()) > 0 {
             self.collect();
         }
+        // After the destructors, which may pin.
+        P::Threads::set_slot(SlotKey::Epoch, ptr::null_mut());
         self.wants_to_collect.set(false);
         let world = self.handle.take();
         // ORDERING: pairs with the acquiring swap in `take_over`, for the cells.

@@ -9,7 +9,7 @@
 //!    (Whoever needs the time reads the clock for it.)
 //! 3. *Validate.* Pass a fence, and look whether what it has read is still the newest in each cell.
 //! 4. *Commit.* Make the record COMMITTED. This is the moment at which everybody sees all of it.
-//! 5. Write the stamps, prune, and retire the record.
+//! 5. Let the snapshot go, write the stamps, prune, and retire the record.
 //!
 //! If somebody was faster (1, 3), or ended the transaction (anybody may until 4), it takes its versions
 //! out again and starts over. Nothing is taken out in the order of anything: no cell is ever locked.
@@ -28,7 +28,11 @@
 //! then ends T. (`transaction/snapshot_is_never_mixed`)
 //!
 //! **Why nobody sees one write and misses another.** There is one word that says whether T is
-//! committed, and every version of T was in its cell before. (`transaction/read_is_never_mixed`)
+//! committed, and every version of T was in its cell before. (`transaction/read_is_never_mixed`) A
+//! plain read looks past T only if T is ACTIVE: if it looked past a T that has validated, then its thread
+//! could have replaced before what T has read, and T would come after the read and before the
+//! replacing. So it waits a little, and then ends T, as a snapshot does.
+//! (`transaction/read_after_replacing`)
 
 mod record;
 
@@ -38,8 +42,8 @@ use core::fmt;
 use raddle_platform::{Native, Ordering, Platform};
 
 use crate::backoff::Backoff;
-use crate::cell::version::{Version, free, retire};
-use crate::cell::{Header, RawCell, Versioned};
+use crate::cell::version::{Linked, Owned, Version};
+use crate::cell::{Header, RawCell, Room, Versioned};
 use crate::epoch::{Guard, pin_in};
 use crate::snapshot::Snapshot;
 use crate::{Conflict, TransactionError};
@@ -80,7 +84,8 @@ pub(crate) use record::{Record, State};
 /// [`TransactionError`]. Nothing has changed then.
 ///
 /// # Panics
-/// With what `body` panics with. Nothing has changed then.
+/// With what `body` panics with. Nothing has changed then. (As everything that replaces a value, also
+/// with what the destructor of some earlier value panics with.)
 pub fn transaction<'env, R, E>(
     body: impl FnMut(&Transaction<'env>) -> Result<R, E>,
 ) -> Result<R, TransactionError<E>> {
@@ -104,12 +109,12 @@ fn run<'env, P: Platform, R, E>(
 ) -> Result<R, TransactionError<E>> {
     let mut backoff = Backoff::new();
     for attempt in 0..=P::BOUNDS.transaction_retries {
-        let mut transaction = Transaction::begin();
+        let transaction = Transaction::begin();
         let result = body(&transaction).map_err(TransactionError::Rejected)?;
         match transaction.commit(attempt) {
             Ok(()) => return Ok(result),
             Err(Failed::Room) => return Err(TransactionError::TooManyVersions),
-            Err(Failed::Conflict) => drop(transaction),
+            Err(Failed::Conflict) => {}
         }
         backoff.pause::<P>();
     }
@@ -135,23 +140,6 @@ struct Write<'env, P: Platform> {
     cell: &'env RawCell<P>,
     seen: *const Header<P>,
     new: Owned<P>,
-}
-
-/// A version that is nobody else's.
-struct Owned<P: Platform>(*mut Header<P>);
-
-impl<P: Platform> Drop for Owned<P> {
-    fn drop(&mut self) {
-        // SAFETY: ours, and given up.
-        unsafe { free::<P>(self.0) };
-    }
-}
-
-impl<P: Platform> Owned<P> {
-    /// The version is shared from now on.
-    fn share(self) -> *mut Header<P> {
-        core::mem::ManuallyDrop::new(self).0
-    }
 }
 
 enum Failed {
@@ -180,7 +168,7 @@ impl<'env, P: Platform> Transaction<'env, P> {
     fn read_raw<'a, T: Send + Sync + 'static>(&'a self, cell: &'env Versioned<T, P>) -> &'a T {
         let raw = cell.raw();
         let written =
-            self.writes.borrow().iter().find(|write| is(write.cell, raw)).map(|w| w.new.0);
+            self.writes.borrow().iter().find(|write| is(write.cell, raw)).map(|w| w.new.as_ptr());
         let version = written.map_or_else(|| self.see(raw), <*mut Header<P>>::cast_const);
         // SAFETY: a version of this cell. What was written is kept until the transaction ends, what
         // was seen by its snapshot.
@@ -211,7 +199,7 @@ impl<'env, P: Platform> Transaction<'env, P> {
     fn write_raw<T: Send + Sync + 'static>(&self, cell: &'env Versioned<T, P>, value: T) {
         let raw = cell.raw();
         let seen = self.snapshot.find(raw);
-        let new = Owned(Version::<T, P>::allocate(value, seen));
+        let new = Version::<T, P>::allocate(value, seen);
         let mut writes = self.writes.borrow_mut();
         match writes.iter_mut().find(|write| is(write.cell, raw)) {
             Some(write) => {
@@ -233,23 +221,32 @@ impl<'env, P: Platform> Transaction<'env, P> {
         self.write_raw(cell, update(self.read_raw(cell)));
     }
 
-    fn commit(&mut self, attempt: u32) -> Result<(), Failed> {
-        let mut writes = core::mem::take(self.writes.get_mut());
+    fn commit(self, attempt: u32) -> Result<(), Failed> {
+        let Self { snapshot, reads, writes, replaced: _ } = self;
+        // What is not published is dropped after the guard: destructors are foreign code.
+        let mut writes = writes.into_inner();
         if writes.is_empty() {
             return Ok(());
         }
-        writes.sort_unstable_by_key(|write| write.cell.id(self.snapshot.world()));
+        writes.sort_unstable_by_key(|write| core::cmp::Reverse(write.cell.id(snapshot.world())));
         let guard = pin_in::<P>();
         let mut commit = Commit {
-            record: Box::into_raw(Box::new(Record::new(self.snapshot.number()))),
+            record: Box::into_raw(Box::new(Record::new(snapshot.number()))),
             published: Vec::with_capacity(writes.len()),
             guard: &guard,
         };
-        // `commit` rolls back, and frees, when it is dropped.
-        for write in writes {
-            commit.publish(write, attempt)?;
+        // `commit` rolls back, if it is dropped before the end.
+        while let Some(write) = writes.pop() {
+            if let Err((write, failed)) = commit.publish(write, attempt) {
+                writes.push(write);
+                return Err(failed);
+            }
         }
-        commit.validate(self.reads.get_mut()).map_err(|Conflict| Failed::Conflict)
+        let time = commit.validate(&reads.into_inner()).map_err(|Conflict| Failed::Conflict)?;
+        // It would keep what was just replaced.
+        drop(snapshot);
+        commit.finish(time);
+        Ok(())
     }
 }
 
@@ -280,32 +277,39 @@ impl<'env, P: Platform> Commit<'_, 'env, P> {
         unsafe { &*self.record }
     }
 
-    fn publish(&mut self, write: Write<'env, P>, attempt: u32) -> Result<(), Failed> {
-        let Write { cell, seen, new } = write;
-        if !cell.has_room(self.guard) {
-            return Err(Failed::Room);
+    /// Puts a version into its cell, or gives it back.
+    fn publish(
+        &mut self,
+        write: Write<'env, P>,
+        attempt: u32,
+    ) -> Result<(), (Write<'env, P>, Failed)> {
+        match write.cell.room(self.guard) {
+            Room::Yes => {}
+            Room::Soon => return Err((write, Failed::Conflict)),
+            Room::No => return Err((write, Failed::Room)),
         }
         let mut backoff = Backoff::new();
-        // What is in the way is ended at the second look at the latest.
-        for look in attempt..attempt + 3 {
-            let Some(current) = cell.ready(look, self.guard) else {
+        // What is in the way is ended at the second look at the latest, and taken out at the third.
+        for look in attempt..attempt + 4 {
+            let Some(current) = write.cell.ready(look, self.guard) else {
                 backoff.pause::<P>();
                 continue;
             };
-            if !core::ptr::eq(current, seen) {
+            if !core::ptr::eq(current.as_ptr(), write.seen) {
                 break;
             }
             // SAFETY: not shared yet.
-            unsafe { Header::set_record(new.0, self.record) };
-            if cell.publish(seen, new.0) {
-                self.published.push((cell, seen, new.share()));
+            unsafe { Header::set_record(write.new.as_ptr(), self.record) };
+            if write.cell.publish(current, write.new.as_ptr()) {
+                self.published.push((write.cell, write.seen, write.new.share()));
                 return Ok(());
             }
         }
-        Err(Failed::Conflict)
+        Err((write, Failed::Conflict))
     }
 
-    fn validate(&mut self, reads: &[Read<'env, P>]) -> Result<(), Conflict> {
+    /// Commits if nothing that was read has changed. Returns the time.
+    fn validate(&self, reads: &[Read<'env, P>]) -> Result<u64, Conflict> {
         let world = self.guard.participant().world();
         let record = self.record();
         if !record.prepare() {
@@ -314,8 +318,8 @@ impl<'env, P: Platform> Commit<'_, 'env, P> {
         record.draw(&world.clock);
         let State::Prepared(time) = record.state() else { return Err(Conflict) };
         // ORDERING: pairs with the fence before another transaction's time (`draw`); stands between our
-        // time and what is looked at now. No handshake to name: nothing is read on the strength of it that
-        // was not acquired.
+        // time and what is looked at now. No handshake to name: nothing is read on the strength of it
+        // that was not acquired.
         P::fence(Ordering::SeqCst, &[]);
         let me = (time, record.number());
         for Read { cell, seen } in reads {
@@ -324,15 +328,16 @@ impl<'env, P: Platform> Commit<'_, 'env, P> {
                 return Err(Conflict);
             }
         }
-        if !record.commit(time) {
-            return Err(Conflict);
-        }
+        if record.commit(time) { Ok(time) } else { Err(Conflict) }
+    }
+
+    /// Writes the stamps, and lets go what nobody looks for any more.
+    fn finish(&mut self, time: u64) {
         for (cell, _, new) in self.published.drain(..) {
             // SAFETY: shared, and freed when nobody is pinned any more.
             unsafe { (*new).set_stamp(time) };
             cell.prune(self.guard);
         }
-        Ok(())
     }
 }
 
@@ -342,10 +347,9 @@ impl<P: Platform> Drop for Commit<'_, '_, P> {
             self.record().give_up();
         }
         for (cell, seen, new) in self.published.drain(..) {
-            if cell.publish(new, seen.cast_mut()) {
-                // SAFETY: unlinked just now. If somebody else was faster, that one retires it.
-                unsafe { retire(self.guard, new) };
-            }
+            // SAFETY: it was in the cell while we are pinned. If somebody else unlinks it first, that
+            // one retires it.
+            cell.unlink(unsafe { Linked::new(new) }, seen, self.guard);
         }
         // SAFETY: came from a box. Its versions have their stamps, or are in no cell any more, so
         // who is not pinned yet will not look for it.
