@@ -37,6 +37,7 @@
 //! | tasks | [`spawn`], [`spawn_async`], [`scope`], [`task`] | [`on::spawn`], … |
 //! | locks | [`sync`] | [`on::Mutex`], … |
 //! | cells, snapshots, transactions | [`versioned`] | [`on::Versioned`], … |
+//! | channels, broadcast, watched values | [`stream`] | [`on::stream`] |
 //! | time | [`time`] | [`on::sleep`], … |
 //! | TCP | [`net`] | [`on::net`] |
 //! | files | [`fs`] | [`on::fs`] |
@@ -50,6 +51,7 @@ pub mod net;
 pub mod on;
 pub mod runtime;
 pub mod signal;
+pub mod stream;
 pub mod sync;
 pub mod task;
 pub mod time;

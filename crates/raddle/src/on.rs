@@ -39,4 +39,5 @@ pub use raddle_runtime::{
     sleep_async, sleep_until, sleep_until_async, spawn, spawn_async, spawn_local, spawn_on, task,
     timeout, yield_async, yield_now,
 };
+pub use raddle_streams as stream;
 pub use raddle_versioned::{ArcCell, Snapshot, Transaction, Versioned, epoch, transaction_in};
