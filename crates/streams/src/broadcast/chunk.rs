@@ -79,6 +79,10 @@ impl<T, P: Platform> Chunk<T, P> {
         &self.0[index]
     }
 
+    pub(super) fn slots(&self) -> *const Slot<T, P> {
+        self.0.as_ptr()
+    }
+
     /// Whether the first `count` slots are written, so that no publisher has anything to do here.
     pub(super) fn is_written(&self, count: usize) -> bool {
         // The last ones are the likeliest to be missing.

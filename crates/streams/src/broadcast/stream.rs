@@ -102,6 +102,7 @@ impl<T: Clone, P: Platform> Stream for Subscriber<T, P> {
 }
 
 /// What an iterator yields for `item`; sets `over` if it ends with that.
+#[inline]
 fn until_closed<T, P: Platform>(
     item: Result<T, RecvError<P>>,
     over: &mut bool,
@@ -122,6 +123,7 @@ pub struct Iter<'a, T, P: Platform = Native> {
 impl<T: Clone, P: Platform> Iterator for Iter<'_, T, P> {
     type Item = Result<T, RecvError<P>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
             return None;
@@ -156,6 +158,7 @@ impl<T: Clone, P: Platform> IntoIterator for Subscriber<T, P> {
 impl<T: Clone, P: Platform> Iterator for IntoIter<T, P> {
     type Item = Result<T, RecvError<P>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.over {
             return None;

@@ -10,6 +10,7 @@ use raddle_platform::suspend::{Interrupted, Limits};
 use raddle_platform::{Clock, Instant, Native, Platform};
 
 use super::Policy;
+use super::chunk::Slot;
 use super::error::{RecvError, RecvTimeoutError, TryRecvError};
 use super::shared::{Shared, Start};
 use super::state::{Place, Share};
@@ -23,7 +24,11 @@ use super::state::{Place, Share};
 pub struct Subscriber<T, P: Platform = Native> {
     /// Queued with `shared`, so it goes first. Made when a future or stream waits for the first time.
     pub(super) waiter: Option<Pin<Box<EventWaiter<'static, P>>>>,
-    /// What is received from; none while nothing is, or while there is something to be told first.
+    /// The slots of `chunk`, which is what is received from; null while nothing is, or while there is
+    /// something to be told first.
+    slots: *const Slot<T, P>,
+    /// How many they are.
+    size: usize,
     chunk: Option<Share<T, P>>,
     /// Where to go on: below the size of a chunk.
     index: usize,
@@ -41,11 +46,18 @@ pub struct Subscriber<T, P: Platform = Native> {
     pub(super) shared: Arc<Shared<T, P>, P>,
 }
 
+// SAFETY: `slots` belongs to `chunk`, whose bounds these are.
+unsafe impl<T: Send + Sync, P: Platform> Send for Subscriber<T, P> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync, P: Platform> Sync for Subscriber<T, P> {}
+
 impl<T, P: Platform> Subscriber<T, P> {
     pub(super) fn new(shared: Arc<Shared<T, P>, P>, policy: Policy, start: Start) -> Self {
         let (place, backlog) = shared.subscribe(policy, start);
         Self {
             waiter: None,
+            slots: slots(place.chunk.as_ref()),
+            size: shared.size(),
             chunk: place.chunk,
             index: place.index,
             number: place.number,
@@ -150,10 +162,17 @@ impl<T, P: Platform> Subscriber<T, P> {
 
     #[inline]
     fn next<R>(&mut self, look: impl FnOnce(&T) -> R) -> Result<R, RecvError<P>> {
-        if !self.look()? {
-            self.wait(Limits::CANCELLABLE).unwrap_or(Err(RecvError::Cancelled))?;
+        if !self.next_is_ready() {
+            self.await_next()?;
         }
         Ok(self.take(look))
+    }
+
+    /// Suspends the caller until an item is there, or something else is to be told.
+    #[cold]
+    #[inline(never)]
+    fn await_next(&mut self) -> Result<(), RecvError<P>> {
+        self.wait(Limits::CANCELLABLE).unwrap_or(Err(RecvError::Cancelled))
     }
 
     fn next_until(&mut self, deadline: Instant) -> Result<T, RecvTimeoutError<P>>
@@ -191,27 +210,31 @@ impl<T, P: Platform> Subscriber<T, P> {
     /// Whether the next item is there: then [`take`](Self::take) takes it.
     #[inline]
     fn look(&mut self) -> Result<bool, RecvError<P>> {
-        match &self.chunk {
-            Some(chunk) if chunk.slot(self.index).is_ready() => Ok(true),
-            _ => self.look_further(),
-        }
+        if self.next_is_ready() { Ok(true) } else { self.look_further() }
+    }
+
+    #[inline]
+    fn next_is_ready(&self) -> bool {
+        // SAFETY: `chunk` keeps the slots, and the index is below their number.
+        !self.slots.is_null() && unsafe { (*self.slots.add(self.index)).is_ready() }
     }
 
     /// Takes the item that [`look`](Self::look) has found.
     #[inline]
     pub(super) fn take<R>(&mut self, look: impl FnOnce(&T) -> R) -> R {
-        let Some(chunk) = &self.chunk else { unreachable!("an item was found") };
-        let index = self.index;
+        // SAFETY: `chunk` keeps the slots, and the index is below their number.
+        let slot = unsafe { &*self.slots.add(self.index) };
         self.index += 1;
-        if self.index < self.shared.size() {
+        if self.index < self.size {
             // SAFETY: the slot was ready.
-            return unsafe { chunk.slot(index).read(look) };
+            return unsafe { slot.read(look) };
         }
         self.take_last(look)
     }
 
     /// Takes the last item of a chunk, and leaves that: also when `look` panics.
     #[cold]
+    #[inline(never)]
     fn take_last<R>(&mut self, look: impl FnOnce(&T) -> R) -> R {
         struct Leave<'a, T, P: Platform>(&'a mut Subscriber<T, P>);
         impl<T, P: Platform> Drop for Leave<'_, T, P> {
@@ -220,9 +243,8 @@ impl<T, P: Platform> Subscriber<T, P> {
             }
         }
         let leave = Leave(self);
-        let Some(chunk) = &leave.0.chunk else { unreachable!("an item was found") };
-        // SAFETY: the slot was ready.
-        unsafe { chunk.slot(leave.0.index - 1).read(look) }
+        // SAFETY: `chunk` keeps the slots, and the last of them was ready.
+        unsafe { (*leave.0.slots.add(leave.0.index - 1)).read(look) }
     }
 
     #[cold]
@@ -232,7 +254,8 @@ impl<T, P: Platform> Subscriber<T, P> {
             return Err(over.clone());
         }
         if self.lost > 0 {
-            self.chunk = self.aside.take();
+            let aside = self.aside.take();
+            self.hold(aside);
             return Err(RecvError::Lagged(core::mem::take(&mut self.lost)));
         }
         if self.chunk.is_none() && self.shared.last_opened() >= self.number {
@@ -242,7 +265,7 @@ impl<T, P: Platform> Subscriber<T, P> {
             if self.over.is_some() || self.lost > 0 {
                 return self.look_further();
             }
-            if self.chunk.as_ref().is_some_and(|chunk| chunk.slot(self.index).is_ready()) {
+            if self.next_is_ready() {
                 return Ok(true);
             }
         }
@@ -252,7 +275,7 @@ impl<T, P: Platform> Subscriber<T, P> {
 
     /// All items of the chunk are received.
     fn leave(&mut self) {
-        let left = self.chunk.take();
+        let left = self.hold(None);
         self.number += 1;
         let place = self.shared.advance(self.number, self.policy, self.backlog, true);
         self.go_to(place);
@@ -262,13 +285,19 @@ impl<T, P: Platform> Subscriber<T, P> {
     fn go_to(&mut self, place: Place<T, P>) {
         (self.number, self.index) = (place.number, place.index);
         if place.lost == 0 {
-            self.chunk = place.chunk;
+            self.hold(place.chunk);
         } else if self.policy == Policy::Disconnect {
             self.over = Some(RecvError::CutOff(place.lost));
         } else {
             self.lost += place.lost;
             self.aside = place.chunk;
         }
+    }
+
+    /// Receives from `chunk` from now on. Returns the one before.
+    fn hold(&mut self, chunk: Option<Share<T, P>>) -> Option<Share<T, P>> {
+        self.slots = slots(chunk.as_ref());
+        core::mem::replace(&mut self.chunk, chunk)
     }
 
     /// Nothing will come any more.
@@ -283,7 +312,7 @@ impl<T, P: Platform> Subscriber<T, P> {
     /// Gives up its place. `over` is set next, or the subscriber is dropped.
     fn retire(&mut self) {
         if self.over.is_none() {
-            let chunk = (self.chunk.take(), self.aside.take());
+            let chunk = (self.hold(None), self.aside.take());
             self.shared.retire(self.number, self.policy, self.backlog);
             drop(chunk);
         }
@@ -295,6 +324,8 @@ impl<T, P: Platform> Clone for Subscriber<T, P> {
         let _inside = P::called();
         Self {
             waiter: None,
+            slots: self.slots,
+            size: self.size,
             chunk: self.chunk.clone(),
             index: self.index,
             number: self.number,
@@ -325,4 +356,8 @@ impl<T, P: Platform> fmt::Debug for Subscriber<T, P> {
             .field("lag", &self.lag())
             .finish_non_exhaustive()
     }
+}
+
+fn slots<T, P: Platform>(chunk: Option<&Share<T, P>>) -> *const Slot<T, P> {
+    chunk.map_or(core::ptr::null(), |chunk| chunk.slots())
 }

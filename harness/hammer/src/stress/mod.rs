@@ -34,6 +34,7 @@
 //! assert_eq!(tickets.run(&Budget::ONE_ROUND), 4);
 //! ```
 
+mod broadcast;
 mod files;
 mod locks;
 mod net;
@@ -112,6 +113,7 @@ impl Stress {
 pub fn all<P: Platform>() -> Vec<Stress> {
     let lists: [fn() -> Vec<Stress>; _] = [
         storms::list::<P>,
+        broadcast::list::<P>,
         locks::list::<P>,
         ownership::list::<P>,
         net::list::<P>,

@@ -17,6 +17,7 @@ mod group;
 mod owner;
 mod ring;
 mod sleep;
+mod stream;
 mod two_locks;
 
 use raddle_platform::Platform;
@@ -33,6 +34,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         owner::list::<P>(),
         ring::list::<P>(),
         sleep::list::<P>(),
+        stream::list::<P>(),
         two_locks::list::<P>(),
     ]
     .concat()
