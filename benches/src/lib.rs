@@ -9,10 +9,13 @@
 //! | `contention` | what a contended lock costs, counted, by how it waits (`docs/contention.md`) | std, parking_lot |
 //! | `ownership` | building, sharing and dropping a graph of `Arc` and `Weak` | std |
 //! | `versioned` | cells, snapshots, transactions | arc-swap, crossbeam-epoch, parking_lot |
+//! | `pubsub` | one item to many subscribers, with and without work | tokio, async-broadcast, crossbeam |
 //! | `vopr` | the simulator: decisions, recording, schedules of a bounded buffer | shuttle |
 //! | `watch` | the newest value of one writer | arc-swap, std, tokio |
 //!
 //! An absolute time says little on a shared machine: compare the medians of one run.
+
+pub mod locked;
 
 use std::sync::Barrier;
 use std::thread;
