@@ -4,7 +4,9 @@
 
 pub mod broadcast;
 pub mod channel;
+pub mod combinators;
 pub mod observable;
 pub mod oneshot;
+pub mod select;
 mod spin;
 pub mod watch;
