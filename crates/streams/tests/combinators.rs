@@ -113,7 +113,7 @@ fn filters_keep_order_and_report_errors() {
         let number = *number;
         async move {
             after(7 - number % 7).await;
-            if number == 9 { Err("nine") } else { Ok(number % 2 == 0) }
+            if number == 9 { Err("nine") } else { Ok(number.is_multiple_of(2)) }
         }
     };
     assert_eq!(all(numbers(8).filter_bounded(3, even)), [Ok(0), Ok(2), Ok(4), Ok(6)]);

@@ -35,6 +35,7 @@
 //! ```
 
 mod broadcast;
+mod channels;
 mod files;
 mod locks;
 mod net;
@@ -119,6 +120,7 @@ pub fn all<P: Platform>() -> Vec<Stress> {
         net::list::<P>,
         timers::list::<P>,
         files::list::<P>,
+        channels::list::<P>,
         versioned::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()
