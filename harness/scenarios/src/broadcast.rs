@@ -8,6 +8,7 @@ use core::error::Error;
 use core::fmt;
 use core::pin::{Pin, pin};
 use core::task::Poll;
+use core::time::Duration;
 
 use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Platform, RaceCell, suspend};
 use raddle_runtime::internals::crew;
@@ -23,6 +24,9 @@ use crate::{Needs, Scenario, polled, scope};
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+
+/// So much later is always over, since nobody else will end the wait.
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 /// The smallest capacity with chunks of two slots.
 const TWO_SLOTS: usize = 8;
@@ -382,6 +386,16 @@ fn timeout_against_receive<P: Platform, W: Blocking<P>>() {
     }
 }
 
+/// Nobody will publish, and nobody will receive.
+fn a_duration_ends<P: Platform>() {
+    let publisher = Publisher::<_, P>::new_in(1);
+    let mut subscriber = publisher.subscribe();
+    assert!(matches!(subscriber.recv_timeout(SOME_TIME), Err(RecvTimeoutError::TimedOut)));
+    let _slow = publisher.subscribe_with(Policy::Block, Start::Now);
+    assert!(publisher.try_publish(1).is_ok());
+    assert_eq!(publisher.publish_timeout(2, SOME_TIME), Err(PublishError::TimedOut(2)));
+}
+
 /// A future that is dropped takes no item with it, and its place goes to nobody.
 fn dropped_futures<P: Platform>() {
     let publisher = Publisher::<_, P>::new_in(1);
@@ -438,33 +452,26 @@ fn everybody_at_once<P: Platform>() {
     const EACH: u32 = 5;
     let alive = P::AtomicUsize::new(0);
     let publisher = Publisher::<_, P>::new_in(TWO_SLOTS / 2);
-    let policies = [Policy::Block, Policy::DropOldest, Policy::DropNewest, Policy::Disconnect];
-    let subscribers = policies.map(|policy| publisher.subscribe_with(policy, Start::Now));
+    let subscribe = |policy| publisher.subscribe_with(policy, Start::Now);
+    let beside = [Policy::Block, Policy::DropOldest].map(subscribe);
+    let after = [Policy::DropNewest, Policy::Disconnect].map(subscribe);
     scope::<P, _>(|threads| {
-        let theirs: Vec<_> = subscribers
-            .into_iter()
-            .map(|subscriber| {
-                threads.spawn(move || receive_all::<P, crate::waiters::Thread, _>(subscriber))
-            })
-            .collect();
+        let receive = |subscriber| {
+            let (items, lost) = receive_all::<P, crate::waiters::Thread, _>(subscriber);
+            (items.iter().map(Counted::get).collect::<Vec<_>>(), lost)
+        };
+        let publish = |publisher: Publisher<_, P>, first| {
+            for item in first..first + EACH {
+                assert!(publisher.publish(Counted::<P>::new(&alive, item)).is_ok());
+            }
+        };
+        let theirs = beside.map(|subscriber| threads.spawn(move || receive(subscriber)));
         let other = publisher.clone();
-        for (first, publisher) in [(0, publisher), (100, other)] {
-            let alive = &alive;
-            threads.spawn(move || {
-                for item in 0..EACH {
-                    let item = Counted::<P>::new(alive, first + item);
-                    assert!(publisher.publish(item).is_ok());
-                }
-            });
-        }
-        let mut seen: Vec<_> = theirs
-            .into_iter()
-            .map(|thread| {
-                let (items, lost) = thread.join();
-                (items.iter().map(Counted::get).collect::<Vec<_>>(), lost)
-            })
-            .collect();
-        let (all, lost) = seen.remove(0);
+        threads.spawn(move || publish(other, 100));
+        publish(publisher, 0);
+        let mut seen: Vec<_> = after.into_iter().map(receive).collect();
+        seen.extend(theirs.map(|thread| thread.join()));
+        let (all, lost) = seen.remove(2);
         assert_eq!((all.len() as u32, lost), (2 * EACH, 0), "who blocks loses nothing");
         for (items, lost) in seen {
             let mut order = all.iter();
@@ -580,6 +587,14 @@ fn two_sides<P: Platform>() -> Vec<Scenario> {
 fn deadlines<P: Platform>() -> Vec<Scenario> {
     let clock = Needs::ATOMICS.threads(1).parker().clock();
     [
+        vec![
+            Scenario::new(
+                "broadcast/a_duration_ends",
+                "a wait for some time ends when the time is over",
+                a_duration_ends::<P>,
+            )
+            .needs(Needs::ATOMICS.parker().clock()),
+        ],
         each_blocking!(
             "broadcast/timeout_against_publish",
             "a deadline loses no item",
@@ -728,7 +743,7 @@ fn long<P: Platform>() -> Vec<Scenario> {
             "all policies beside each other: one order, nothing lost silently, all dropped",
             everybody_at_once::<P>,
         )
-        .needs(Needs::ATOMICS.long().threads(6).parker()),
+        .needs(Needs::ATOMICS.long().threads(3).parker()),
         Scenario::new(
             "broadcast/coming_and_going",
             "subscribers come and go in the middle of everything",
