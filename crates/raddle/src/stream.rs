@@ -12,4 +12,4 @@
 //! });
 //! ```
 
-pub use raddle_streams::{broadcast, channel, observable, oneshot, watch};
+pub use raddle_streams::{broadcast, channel, combinators, observable, oneshot, select, watch};
