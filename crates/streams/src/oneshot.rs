@@ -103,7 +103,8 @@ impl<T, P: Platform> Sender<T, P> {
         // touch it.
         let before = self.shared.word.fetch_or(SENT | GONE, Ordering::AcqRel);
         if before & SHUT == 0 {
-            self.shared.arrival.notify_one();
+            // All: a future that was polled and then forgotten may be one of them.
+            self.shared.arrival.notify_all();
             return Ok(());
         }
         match self.shared.take() {
@@ -138,7 +139,8 @@ impl<T, P: Platform> Drop for Sender<T, P> {
         if self.shared.word.load(Ordering::Relaxed) & GONE == 0 {
             // ORDERING: pairs with the receiver's acquiring load: what came before the end.
             self.shared.word.fetch_or(GONE, Ordering::Release);
-            self.shared.arrival.notify_one();
+            // All: a future that was polled and then forgotten may be one of them.
+            self.shared.arrival.notify_all();
         }
     }
 }

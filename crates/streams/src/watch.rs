@@ -140,7 +140,9 @@ impl<T, P: Platform> Sender<T, P> {
         if self.is_closed() {
             return Err(SendError(value));
         }
-        self.shared.modify(|slot| *slot = value);
+        let before = self.shared.modify(|slot| core::mem::replace(slot, value));
+        // Its destructor is foreign code: not under the lock, and after everybody is told.
+        drop(before);
         Ok(())
     }
 
@@ -319,7 +321,8 @@ impl<T, P: Platform> Receiver<T, P> {
         let shared = &self.shared;
         loop {
             let seen = {
-                let value = shared.value.read();
+                // Not the blocking form: the writer may be a fiber of this very worker.
+                let value = shared.value.read_async().await;
                 let seen = shared.version() & !CLOSED;
                 self.seen = seen;
                 if property(&value) {

@@ -177,7 +177,10 @@ impl<T, P: Platform> Shared<T, P> {
                 self.fill(claim, value);
                 return Ok(());
             }
-            match self.extend(spare) {
+            // Dropped when the claimed slot is written: destructors are foreign code, and everybody
+            // waits for the slot.
+            let mut garbage = Garbage::new();
+            match self.extend(spare, &mut garbage) {
                 Opening::Claimed(claim) => {
                     self.fill(claim, value);
                     return Ok(());
@@ -192,8 +195,7 @@ impl<T, P: Platform> Shared<T, P> {
     }
 
     /// Opens the next chunk.
-    fn extend(&self, spare: &mut Spare<T, P>) -> Opening {
-        let mut garbage = Garbage::new();
+    fn extend(&self, spare: &mut Spare<T, P>, garbage: &mut Garbage<T, P>) -> Opening {
         let mut state = self.lock();
         if state.closed.is_some() {
             return Opening::Closed;
@@ -210,13 +212,12 @@ impl<T, P: Platform> Shared<T, P> {
         let number = state.tail() + 1;
         let place = number as usize & (self.ring.len() - 1);
         self.ring[place].store(Arc::as_ptr(&chunk).cast_mut(), Ordering::Relaxed);
-        state.push(chunk, &mut garbage);
-        state.free_passed(&mut garbage);
+        state.push(chunk, garbage);
+        state.free_passed(garbage);
         let claim = number << NUMBER_SHIFT;
         // ORDERING: pairs with the claiming read-modify-writes, for the ring and the chunk.
         self.tail.swap(claim + 1, Ordering::Release);
         drop(state);
-        drop(garbage);
         Opening::Claimed(claim)
     }
 
@@ -233,9 +234,10 @@ impl<T, P: Platform> Shared<T, P> {
         self.end.store(self.sequence(word >> NUMBER_SHIFT, self.claimed(word)), Ordering::Relaxed);
         state.free_passed(&mut garbage);
         drop(state);
-        drop(garbage);
         self.items.notify_all();
         self.space.notify_all();
+        // Last: destructors are foreign code.
+        drop(garbage);
         true
     }
 
@@ -324,10 +326,11 @@ impl<T, P: Platform> Shared<T, P> {
         }
         let freed = was_full && !state.is_full();
         drop(state);
-        drop(garbage);
         if freed {
             self.space.notify_all();
         }
+        // Last: destructors are foreign code.
+        drop(garbage);
         place
     }
 
@@ -343,9 +346,10 @@ impl<T, P: Platform> Shared<T, P> {
         state.free_passed(&mut garbage);
         let freed = was_full && !state.is_full();
         drop(state);
-        drop(garbage);
         if freed {
             self.space.notify_all();
         }
+        // Last: destructors are foreign code.
+        drop(garbage);
     }
 }

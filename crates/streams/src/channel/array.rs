@@ -302,12 +302,16 @@ impl<T, P: Platform> Array<T, P> {
     pub(super) fn len(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed) & !FLAGS;
         let tail = self.tail.load(Ordering::Relaxed) & !FLAGS;
+        if (tail.wrapping_sub(head) as isize) < 0 {
+            // Not of one moment: the head has gone on since the tail that we see.
+            return 0;
+        }
         let index = |position: usize| (position & (self.lap - 1)) / ONE;
         let laps = (tail & !(self.lap - 1)).wrapping_sub(head & !(self.lap - 1)) / self.lap;
         let count = laps.wrapping_mul(self.capacity()).wrapping_add(index(tail));
         let count = count.wrapping_sub(index(head));
-        // The two loads are not of one moment, so it may be out of bounds, on either side.
-        if count > usize::MAX / 2 { 0 } else { count.min(self.capacity()) }
+        // The tail may have gone on since the head that we see, too.
+        count.min(self.capacity())
     }
 }
 
