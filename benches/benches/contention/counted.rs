@@ -189,6 +189,13 @@ impl<S: Strategy> Platform for Counted<S> {
         count(Count::Rmw, 1);
         Native::fence(order, handshakes);
     }
+    fn fence_light(handshakes: &[&Self::Handshake]) {
+        Native::fence_light(handshakes);
+    }
+    fn fence_heavy(handshakes: &[&Self::Handshake]) {
+        count(Count::Rmw, 1);
+        Native::fence_heavy(handshakes);
+    }
     fn spin_loop() {
         Native::spin_loop();
     }
@@ -380,8 +387,8 @@ impl Threads for CountingThreads {
     fn set_slot(key: SlotKey, value: *mut ()) -> *mut () {
         NativeThreads::set_slot(key, value)
     }
-    fn on_exit(f: Box<dyn FnOnce()>) {
-        NativeThreads::on_exit(f);
+    fn on_exit(f: Box<dyn FnOnce()>) -> bool {
+        NativeThreads::on_exit(f)
     }
     fn panicking() -> bool {
         NativeThreads::panicking()
