@@ -1,6 +1,7 @@
 //! Channels: each message is received once and in order, and what was not sent is given back.
 
 use core::pin::pin;
+use core::time::Duration;
 
 use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Platform, RaceCell, suspend};
 use raddle_streams::channel::{
@@ -13,6 +14,7 @@ use crate::{Needs, Scenario, polled, scope};
 
 /// The only deadline: it comes whenever the harness likes.
 const SOON: Instant = Instant::from_nanos(10);
+const SOME_TIME: Duration = Duration::from_nanos(10);
 
 /// A message that only its receiver may touch.
 struct Message<P: Platform>(u32, Box<RaceCell<u32, P>>);
@@ -296,6 +298,19 @@ fn rendezvous_try_send<P: Platform, W: Blocking<P>>() {
     });
 }
 
+/// What the buffer says of itself, and both waits for a duration.
+fn alone<P: Platform>() {
+    let (sender, receiver) = bounded_in::<u32, P>(1);
+    assert!(receiver.recv_timeout(SOME_TIME).is_err());
+    assert_eq!((receiver.len(), sender.len()), (0, 0));
+    assert!(sender.send_timeout(1, SOME_TIME).is_ok());
+    assert!(sender.send_timeout(2, SOME_TIME).is_err());
+    assert_eq!((receiver.len(), sender.is_closed(), receiver.is_closed()), (1, false, false));
+    receiver.close();
+    assert!(sender.is_closed() && receiver.is_closed());
+    assert_eq!(receiver.recv_timeout(SOME_TIME).ok(), Some(1));
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let two = Needs::ATOMICS.threads(2).parker();
@@ -489,6 +504,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         .map(|each| each.needs(one).bound(4))
         .to_vec(),
         vec![
+            Scenario::new(
+                "channel/alone",
+                "a channel says how full it is, and a wait for some time ends",
+                alone::<P>,
+            )
+            .needs(Needs::ATOMICS.parker().clock()),
             Scenario::new(
                 "channel/concurrent_claims",
                 "two that send at the same time claim different slots",

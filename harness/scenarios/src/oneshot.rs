@@ -108,6 +108,15 @@ fn dropped_future_leaves_the_value<P: Platform>() {
     });
 }
 
+fn a_duration_ends<P: Platform>() {
+    let (sender, mut receiver) = channel_in::<u32, P>();
+    let some_time = core::time::Duration::from_nanos(10);
+    assert_eq!(receiver.recv_timeout(some_time), Err(RecvTimeoutError::Timeout));
+    assert!(!sender.is_closed());
+    assert!(sender.send(1).is_ok());
+    assert_eq!(receiver.recv_timeout(some_time), Ok(1));
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let waiting = [
@@ -148,6 +157,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             )
             .needs(one)
             .bound(4),
+            Scenario::new(
+                "oneshot/a_duration_ends",
+                "a wait for some time ends when the time is over",
+                a_duration_ends::<P>,
+            )
+            .needs(Needs::ATOMICS.parker().clock()),
             Scenario::new(
                 "oneshot/send_against_drop",
                 "a value that nobody receives is dropped once",

@@ -3,7 +3,7 @@
 use core::ops::ControlFlow;
 
 use raddle_platform::Platform;
-use raddle_versioned::{Snapshot, UpdateError, Versioned, epoch};
+use raddle_versioned::{Snapshot, UpdateError, Versioned, epoch, snapshots};
 
 use crate::epoch::{Drops, Witness};
 use crate::{Needs, Scenario, scope};
@@ -126,6 +126,19 @@ fn update_that_panics<P: Platform>() {
     assert_eq!(*cell.read(), 2);
 }
 
+/// Who has a cell alone changes it in place; snapshots are counted.
+fn alone<P: Platform>() {
+    let mut cell = Versioned::<u32, P>::new_in(1);
+    *cell.get_mut() += 1;
+    assert_eq!(cell.update(|value| value + 1), Ok(()));
+    let before = snapshots::<P>();
+    let snapshot = Snapshot::<P>::new_in();
+    assert_eq!(snapshots::<P>(), before + 1);
+    assert_eq!(*snapshot.read(&cell), 3);
+    drop(snapshot);
+    assert_eq!((snapshots::<P>(), cell.into_inner()), (before, 3));
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let needs = Needs::ATOMICS;
     vec![
@@ -153,6 +166,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(needs.threads(1))
         .bound(3),
+        Scenario::new(
+            "versioned/alone",
+            "who has a cell alone changes it in place, and snapshots are counted",
+            alone::<P>,
+        )
+        .needs(needs),
         Scenario::new(
             "versioned/update_gives_up",
             "an update whose every try is too late says so, and has changed nothing",

@@ -120,6 +120,24 @@ fn observer_waits<P: Platform, W: Waiter<P>>() {
     });
 }
 
+/// Senders and receivers come and go.
+fn counted_ends<P: Platform>() {
+    let (sender, receiver) = channel_in::<u32, P>(0);
+    scope::<P, _>(|threads| {
+        let other = sender.clone();
+        let theirs = receiver.clone();
+        threads.spawn(move || {
+            assert!(other.send(1).is_ok());
+            drop((other, theirs));
+        });
+        let late = sender.subscribe();
+        assert!(sender.receiver_count() >= 2);
+        drop((receiver, late));
+    });
+    assert_eq!((sender.receiver_count(), *sender.borrow()), (0, 1));
+    assert!(sender.send(2).is_err(), "nobody watches");
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let one = Needs::ATOMICS.threads(1).parker();
     let waiting = [
@@ -155,6 +173,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
                 "watch/observed_pair_is_never_torn",
                 "two numbers that belong together are seen together",
                 observed_pair_is_never_torn::<P>,
+            )
+            .needs(Needs::ATOMICS.threads(1))
+            .bound(3),
+            Scenario::new(
+                "watch/counted_ends",
+                "senders and receivers are counted, whoever makes and drops them",
+                counted_ends::<P>,
             )
             .needs(Needs::ATOMICS.threads(1))
             .bound(3),

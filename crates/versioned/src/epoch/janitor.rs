@@ -48,6 +48,8 @@ impl<P: Platform> Janitor<P> {
         if self.state.load(Ordering::Relaxed) == ABSENT && self.enter() {
             let name = "raddle-collector".to_owned();
             if P::Threads::spawn(name, Box::new(run::<P>)).is_err() {
+                // COVERAGE-EXCLUDE(loom): no thread is refused there
+                // COVERAGE-EXCLUDE(vopr): no thread is refused there
                 self.state.swap(ABSENT, Ordering::Relaxed);
             }
         }
