@@ -65,7 +65,7 @@
 //! A thread collects its own bag at its outermost unpin when it has retired
 //! [`garbage_batch`](raddle_platform::Bounds::garbage_batch) things since the last time. What stays
 //! behind (less than a batch, or kept by somebody's pin) is the business of a thread of its own, the
-//! [collector](janitor): it begins when a bag becomes non-empty, looks at all bags every few
+//! *collector*: it begins when a bag becomes non-empty, looks at all bags every few
 //! milliseconds and ends when they have been empty for a while. So everything is freed also when all
 //! threads are idle, or have ended. Destructors run on a thread that is not pinned, in no order; one
 //! that panics does so at the end of somebody's outermost pin, or on the collector's thread, which goes
