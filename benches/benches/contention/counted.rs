@@ -16,8 +16,8 @@ use std::task::{RawWaker, RawWakerVTable, Waker};
 use raddle_platform::global::{Handle, Key};
 use raddle_platform::native::{self, NativeClock, NativeParker, NativeRng, NativeThreads};
 use raddle_platform::{
-    Atomic, AtomicInt, Bounds, Choice, Event, Instant, Native, Ordering, Parker, Platform, Site,
-    SlotKey, Strand, Threads,
+    Atomic, AtomicInt, Bounds, CellBounds, Choice, Event, Instant, Native, Ordering, Parker,
+    Platform, Site, SlotKey, Strand, Threads,
 };
 
 /// What is counted.
@@ -184,6 +184,7 @@ impl<S: Strategy> Platform for Counted<S> {
     type Handshake = <Native as Platform>::Handshake;
 
     const BOUNDS: Bounds = S::BOUNDS;
+    const CELL_BOUNDS: CellBounds = Native::CELL_BOUNDS;
 
     fn fence(order: Ordering, handshakes: &[&Self::Handshake]) {
         count(Count::Rmw, 1);

@@ -30,6 +30,11 @@ pub struct Bounds {
     pub registry_shards: usize,
     /// Completions that a driver hands over at a time.
     pub completion_batch: usize,
+}
+
+/// The same for cells that are read while others replace them: garbage, retries and versions.
+#[derive(Clone, Copy, Debug)]
+pub struct CellBounds {
     /// What a thread replaces in versioned cells until it looks what of it can be freed.
     pub garbage_batch: usize,
     /// What of a thread's garbage may wait to be freed. Who makes more waits, too.

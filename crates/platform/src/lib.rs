@@ -50,7 +50,7 @@ mod time;
 pub mod why_generics {}
 
 pub use atomic::{Atomic, AtomicInt};
-pub use bounds::Bounds;
+pub use bounds::{Bounds, CellBounds};
 pub use context::Context;
 pub use core::sync::atomic::Ordering;
 pub use driver::Driver;
@@ -108,6 +108,9 @@ pub trait Platform: Copy + Default + Debug + Send + Sync + 'static {
     /// How large queues are and how long anybody spins. A model checker makes them small, so that
     /// the edges come within reach; no logic depends on the values.
     const BOUNDS: Bounds;
+
+    /// The same for versioned cells.
+    const CELL_BOUNDS: CellBounds;
 
     /// A memory fence, as one side of each of `handshakes`.
     ///

@@ -182,7 +182,7 @@ impl<T: Send + Sync + 'static, P: Platform> ArcCell<T, P> {
     /// if somebody else was faster.
     ///
     /// # Errors
-    /// [`Conflict`] if others were faster [`update_retries`](raddle_platform::Bounds::update_retries)
+    /// [`Conflict`] if others were faster [`update_retries`](raddle_platform::CellBounds::update_retries)
     /// times; nothing has changed then.
     #[track_caller]
     pub fn rcu<R: Into<Arc<T, P>>>(
@@ -198,7 +198,7 @@ impl<T: Send + Sync + 'static, P: Platform> ArcCell<T, P> {
         mut update: impl FnMut(&T) -> R,
     ) -> Result<Arc<T, P>, Conflict> {
         let mut backoff = Backoff::new();
-        for _ in 0..P::BOUNDS.update_retries {
+        for _ in 0..P::CELL_BOUNDS.update_retries {
             // Counted, so that `update` may block.
             let old = self.load_pinned(pin_in::<P>()).to_arc();
             let new = update(&old).into();

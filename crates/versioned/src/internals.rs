@@ -6,7 +6,7 @@ use crate::epoch::janitor;
 use crate::world;
 
 /// Starts the collector of what threads leave behind, also where
-/// [`collector_looks`](raddle_platform::Bounds::collector_looks) says that there is none.
+/// [`collector_looks`](raddle_platform::CellBounds::collector_looks) says that there is none.
 pub fn call_collector<P: Platform>() {
     world::of::<P>().epochs.janitor.call();
 }

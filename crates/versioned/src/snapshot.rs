@@ -32,7 +32,7 @@ use crate::world::{self, World};
 ///
 /// It is registered, and not a pin: it may live across suspensions and move between threads. What it
 /// may look for is kept as long as it is there, up to
-/// [`versions`](raddle_platform::Bounds::versions) of one cell; then updates fail. (It goes when the
+/// [`versions`](raddle_platform::CellBounds::versions) of one cell; then updates fail. (It goes when the
 /// cell is written next after the snapshot is dropped.) A cell that is
 /// younger than the snapshot is seen with its first value.
 ///

@@ -129,7 +129,7 @@ fn a_destructor_of_a_thread_local() {
 
 /// Somebody stays pinned, and somebody else makes garbage until it must wait.
 fn the_bound() {
-    let limit = Native::BOUNDS.garbage_limit;
+    let limit = Native::CELL_BOUNDS.garbage_limit;
     let made = AtomicUsize::new(0);
     let pinned = epoch::pin();
     thread::scope(|scope| {
@@ -146,9 +146,9 @@ fn the_bound() {
         until("the writer comes to the bound", || stats().limbo_items >= limit);
         for _ in 0..100 {
             thread::yield_now();
-            assert!(stats().limbo_items <= limit + Native::BOUNDS.garbage_batch);
+            assert!(stats().limbo_items <= limit + Native::CELL_BOUNDS.garbage_batch);
         }
-        assert!(made.load(Ordering::Relaxed) <= limit + Native::BOUNDS.garbage_batch);
+        assert!(made.load(Ordering::Relaxed) <= limit + Native::CELL_BOUNDS.garbage_batch);
         drop(pinned);
         writer.join().expect("no panic");
     });

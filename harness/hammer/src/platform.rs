@@ -11,7 +11,8 @@ use raddle_platform::native::{
     self, Handshake, NativeClock, NativeContext, NativeParker, NativeRng, NativeThreads,
 };
 use raddle_platform::{
-    Bounds, Choice, Event, Instant, Native, Parker, Platform, Race, Site, SlotKey, Threads,
+    Bounds, CellBounds, Choice, Event, Instant, Native, Parker, Platform, Race, Site, SlotKey,
+    Threads,
 };
 
 use crate::atomics::Visited;
@@ -42,6 +43,7 @@ impl Platform for Hammer {
     type Handshake = Handshake;
 
     const BOUNDS: Bounds = Native::BOUNDS;
+    const CELL_BOUNDS: CellBounds = Native::CELL_BOUNDS;
 
     #[inline(always)]
     fn fence(order: Ordering, handshakes: &[&Handshake]) {

@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::sync::atomic::Ordering;
 
 use raddle_platform::global::{Handle, Key};
-use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
+use raddle_platform::{Bounds, CellBounds, Choice, Context, Event, Platform, Site};
 
 use crate::history::Effect;
 use crate::step;
@@ -47,6 +47,9 @@ impl Platform for Loom {
         idle_searches: 0,
         registry_shards: 1,
         completion_batch: 2,
+    };
+
+    const CELL_BOUNDS: CellBounds = CellBounds {
         garbage_batch: 1,
         garbage_limit: 2,
         collector_looks: 0,

@@ -75,7 +75,7 @@ fn update_gives_up<P: Platform>() {
         Arc::new_in(value + 1)
     });
     assert_eq!(result.map(|old| *old), Err(Conflict));
-    assert_eq!(tries, P::BOUNDS.update_retries);
+    assert_eq!(tries, P::CELL_BOUNDS.update_retries);
     assert_eq!(*cell.load(), 10 * tries, "nothing of it was published");
 }
 

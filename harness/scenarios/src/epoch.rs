@@ -177,7 +177,7 @@ fn two_that_enter<P: Platform>() {
 fn too_much_garbage<P: Platform>() {
     let drops = Drops::new();
     let shared = Shared::<P>::new(Witness::new(1, &drops));
-    let limit = P::BOUNDS.garbage_limit;
+    let limit = P::CELL_BOUNDS.garbage_limit;
     scope::<P, _>(|threads| {
         let reader = threads.spawn(|| shared.read());
         for value in 0..limit {

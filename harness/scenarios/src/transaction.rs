@@ -194,7 +194,7 @@ fn exhausted<P: Platform>() {
         Ok(())
     });
     assert_eq!(result, Err(TransactionError::Conflict));
-    assert_eq!(tries, P::BOUNDS.transaction_retries + 1);
+    assert_eq!(tries, P::CELL_BOUNDS.transaction_retries + 1);
     assert_eq!(*written.read(), 5, "nothing of it was committed");
     assert_eq!(written.update(|value| value + 1), Ok(()), "and nothing is in the way");
 }

@@ -80,14 +80,14 @@ fn update_gives_up<P: Platform>() {
         value + 1
     });
     assert_eq!(result, Err(UpdateError::Conflict));
-    assert_eq!(tries, P::BOUNDS.update_retries);
+    assert_eq!(tries, P::CELL_BOUNDS.update_retries);
     assert_eq!(*cell.read(), 10 * tries, "nothing of it was published");
 }
 
 fn too_many_versions<P: Platform>() {
     let cell = Versioned::<u32, P>::new_in(0);
     let mut snapshots = Vec::new();
-    for value in 1..P::BOUNDS.versions {
+    for value in 1..P::CELL_BOUNDS.versions {
         snapshots.push(Snapshot::<P>::new_in());
         assert_eq!(cell.update(|_| value), Ok(()));
     }

@@ -5,7 +5,7 @@ use core::panic::Location;
 use core::sync::atomic::Ordering;
 
 use raddle_platform::global::{Handle, Key};
-use raddle_platform::{Bounds, Choice, Context, Event, Platform, Site};
+use raddle_platform::{Bounds, CellBounds, Choice, Context, Event, Platform, Site};
 
 use crate::decisions::Kind;
 use crate::history::{Effect, Name, On, Operation};
@@ -50,6 +50,9 @@ impl Platform for Sim {
         idle_searches: 1,
         registry_shards: 1,
         completion_batch: 2,
+    };
+
+    const CELL_BOUNDS: CellBounds = CellBounds {
         garbage_batch: 2,
         garbage_limit: 8,
         collector_looks: 2,

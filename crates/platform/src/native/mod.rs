@@ -28,7 +28,7 @@ use lock::Lock;
 use crate::event::{Choice, Event, Site};
 use crate::global::{Handle, Key, Table};
 use crate::rng::Rng;
-use crate::{Bounds, Ordering, Platform, Race};
+use crate::{Bounds, CellBounds, Ordering, Platform, Race};
 
 /// The sanitizer that the program is compiled with, which is told of stack switches: `thread`,
 /// `address` or nothing.
@@ -76,6 +76,9 @@ impl Platform for Native {
         idle_searches: 2,
         registry_shards: 4,
         completion_batch: 256,
+    };
+
+    const CELL_BOUNDS: CellBounds = CellBounds {
         garbage_batch: 64,
         garbage_limit: 65_536,
         collector_looks: 100,

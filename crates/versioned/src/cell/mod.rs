@@ -156,7 +156,7 @@ impl<T: Send + Sync + 'static, P: Platform> Versioned<T, P> {
         mut update: impl FnMut(&T) -> ControlFlow<B, T>,
     ) -> Result<ControlFlow<B>, UpdateError> {
         let mut backoff = Backoff::new();
-        for attempt in 0..P::BOUNDS.update_retries {
+        for attempt in 0..P::CELL_BOUNDS.update_retries {
             if let Some(result) = self.try_once(attempt, &mut update) {
                 return result;
             }

@@ -252,12 +252,12 @@ impl<P: Platform> RawCell<P> {
 
     /// Whether there is room for another version, after a look for what can go.
     pub(crate) fn room(&self, pinned: &Guard<P>) -> Room {
-        if self.versions() < P::BOUNDS.versions {
+        if self.versions() < P::CELL_BOUNDS.versions {
             return Room::Yes;
         }
         self.prune(pinned);
         let word = self.chain.load(Ordering::Relaxed);
-        if word / ONE < P::BOUNDS.versions {
+        if word / ONE < P::CELL_BOUNDS.versions {
             Room::Yes
         } else if word & PRUNING != 0 {
             Room::Soon

@@ -36,7 +36,7 @@ impl<P: Platform> Janitor<P> {
 
     /// The caller has put the first thing into its bag.
     pub(super) fn told_of_garbage(&self) {
-        if P::BOUNDS.collector_looks > 0 {
+        if P::CELL_BOUNDS.collector_looks > 0 {
             self.call();
         }
     }
@@ -98,7 +98,7 @@ fn run<P: Platform>() {
     loop {
         super::pause::<P>();
         in_vain = if look(epochs) { 0 } else { in_vain + 1 };
-        if in_vain >= P::BOUNDS.collector_looks {
+        if in_vain >= P::CELL_BOUNDS.collector_looks {
             if epochs.janitor.leaves(epochs) {
                 return;
             }

@@ -63,7 +63,7 @@
 //! # Who frees, and when
 //!
 //! A thread collects its own bag at its outermost unpin when it has retired
-//! [`garbage_batch`](raddle_platform::Bounds::garbage_batch) things since the last time. What stays
+//! [`garbage_batch`](raddle_platform::CellBounds::garbage_batch) things since the last time. What stays
 //! behind (less than a batch, or kept by somebody's pin) is the business of a thread of its own, the
 //! *collector*: it begins when a bag becomes non-empty, looks at all bags every few
 //! milliseconds and ends when they have been empty for a while. So everything is freed also when all
@@ -174,7 +174,7 @@ impl<P: Platform> Epochs<P> {
 
 /// Sleeps until it is time for another look.
 fn pause<P: Platform>() {
-    let deadline = P::Clock::now() + Duration::from_nanos(P::BOUNDS.collector_ns);
+    let deadline = P::Clock::now() + Duration::from_nanos(P::CELL_BOUNDS.collector_ns);
     // Ends with the deadline, since it waits for nothing.
     let _timed_out = suspend::wait::<P, ()>(Limits::until(deadline), |_| Poll::Pending);
 }

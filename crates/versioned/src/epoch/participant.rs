@@ -190,7 +190,7 @@ impl<P: Platform> Participant<P> {
         let leaves = self.temporary.replace(false);
         if self.wants_to_collect.replace(false) {
             let kept = self.collect();
-            if kept >= P::BOUNDS.garbage_limit && !P::Threads::panicking() {
+            if kept >= P::CELL_BOUNDS.garbage_limit && !P::Threads::panicking() {
                 self.wait_for_room();
             }
         }
@@ -202,7 +202,7 @@ impl<P: Platform> Participant<P> {
     /// Retires what was unlinked. The caller is pinned, so it collects later.
     pub(super) fn retire(&self, retired: Retired) {
         let (items, fresh) = self.with_bag(|bag| bag.push(retired));
-        if fresh >= P::BOUNDS.garbage_batch || items >= P::BOUNDS.garbage_limit {
+        if fresh >= P::CELL_BOUNDS.garbage_batch || items >= P::CELL_BOUNDS.garbage_limit {
             self.wants_to_collect.set(true);
         }
         if items == 1 {
@@ -239,7 +239,7 @@ impl<P: Platform> Participant<P> {
     fn wait_for_room(&self) {
         let mut looks = 0;
         // HAMMER-WAIT-LOOP: garbage-limit
-        while self.collect() >= P::BOUNDS.garbage_limit {
+        while self.collect() >= P::CELL_BOUNDS.garbage_limit {
             looks += 1;
             suspend::with_current::<P, _>(|current| current.yield_now());
             if looks > P::BOUNDS.spins {

@@ -80,7 +80,7 @@ pub(crate) use record::{Record, State};
 ///
 /// # Errors
 /// What `body` returns as an error, or that others were in the way
-/// [`transaction_retries`](raddle_platform::Bounds::transaction_retries) times: see
+/// [`transaction_retries`](raddle_platform::CellBounds::transaction_retries) times: see
 /// [`TransactionError`]. Nothing has changed then.
 ///
 /// # Panics
@@ -108,7 +108,7 @@ fn run<'env, P: Platform, R, E>(
     mut body: impl FnMut(&Transaction<'env, P>) -> Result<R, E>,
 ) -> Result<R, TransactionError<E>> {
     let mut backoff = Backoff::new();
-    for attempt in 0..=P::BOUNDS.transaction_retries {
+    for attempt in 0..=P::CELL_BOUNDS.transaction_retries {
         let transaction = Transaction::begin();
         let result = body(&transaction).map_err(TransactionError::Rejected)?;
         match transaction.commit(attempt) {

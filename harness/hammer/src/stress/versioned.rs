@@ -136,8 +136,8 @@ fn limbo_empties<P: Platform>() {
 }
 
 fn garbage_bound<P: Platform>(budget: &Budget) -> u64 {
-    let limit = P::BOUNDS.garbage_limit;
-    let most = limit + P::BOUNDS.garbage_batch;
+    let limit = P::CELL_BOUNDS.garbage_limit;
+    let most = limit + P::CELL_BOUNDS.garbage_batch;
     let done = budget.rounds(|| {
         let pinned = epoch::pin_in::<P>();
         scope::<P, _>(|threads| {
