@@ -1,5 +1,7 @@
 //! The subjects: bounded channels between threads.
 
+use raddle_streams::channel;
+
 /// A kind of channel that carries numbers.
 pub(crate) trait Channel {
     const NAME: &'static str;
@@ -13,85 +15,37 @@ pub(crate) trait Channel {
     fn share(receiver: &Self::Receiver) -> Option<Self::Receiver>;
 }
 
-/// Ours.
-pub(crate) struct Raddle;
+/// Channels with the shape of crossbeam's.
+macro_rules! like_crossbeam {
+    ($($subject:ident $name:literal $sender:ty, $receiver:ty, $bounded:path;)+) => {$(
+        pub(crate) struct $subject;
 
-impl Channel for Raddle {
-    const NAME: &'static str = "raddle";
-    type Sender = raddle_streams::channel::Sender<u64>;
-    type Receiver = raddle_streams::channel::Receiver<u64>;
-    fn bounded(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
-        Some(raddle_streams::channel::bounded(capacity))
-    }
-    fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).expect("a receiver is there");
-    }
-    fn receive(receiver: &mut Self::Receiver) -> u64 {
-        receiver.recv().expect("a sender is there")
-    }
-    fn share(receiver: &Self::Receiver) -> Option<Self::Receiver> {
-        Some(receiver.clone())
-    }
+        impl Channel for $subject {
+            const NAME: &'static str = $name;
+            type Sender = $sender;
+            type Receiver = $receiver;
+            fn bounded(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
+                Some($bounded(capacity))
+            }
+            fn send(sender: &Self::Sender, number: u64) {
+                sender.send(number).expect("a receiver is there");
+            }
+            fn receive(receiver: &mut Self::Receiver) -> u64 {
+                receiver.recv().expect("a sender is there")
+            }
+            fn share(receiver: &Self::Receiver) -> Option<Self::Receiver> {
+                Some(receiver.clone())
+            }
+        }
+    )+};
 }
 
-pub(crate) struct Crossbeam;
-
-impl Channel for Crossbeam {
-    const NAME: &'static str = "crossbeam";
-    type Sender = crossbeam_channel::Sender<u64>;
-    type Receiver = crossbeam_channel::Receiver<u64>;
-    fn bounded(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
-        Some(crossbeam_channel::bounded(capacity))
-    }
-    fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).expect("a receiver is there");
-    }
-    fn receive(receiver: &mut Self::Receiver) -> u64 {
-        receiver.recv().expect("a sender is there")
-    }
-    fn share(receiver: &Self::Receiver) -> Option<Self::Receiver> {
-        Some(receiver.clone())
-    }
-}
-
-pub(crate) struct Flume;
-
-impl Channel for Flume {
-    const NAME: &'static str = "flume";
-    type Sender = flume::Sender<u64>;
-    type Receiver = flume::Receiver<u64>;
-    fn bounded(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
-        Some(flume::bounded(capacity))
-    }
-    fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).expect("a receiver is there");
-    }
-    fn receive(receiver: &mut Self::Receiver) -> u64 {
-        receiver.recv().expect("a sender is there")
-    }
-    fn share(receiver: &Self::Receiver) -> Option<Self::Receiver> {
-        Some(receiver.clone())
-    }
-}
-
-pub(crate) struct Kanal;
-
-impl Channel for Kanal {
-    const NAME: &'static str = "kanal";
-    type Sender = kanal::Sender<u64>;
-    type Receiver = kanal::Receiver<u64>;
-    fn bounded(capacity: usize) -> Option<(Self::Sender, Self::Receiver)> {
-        Some(kanal::bounded(capacity))
-    }
-    fn send(sender: &Self::Sender, number: u64) {
-        sender.send(number).expect("a receiver is there");
-    }
-    fn receive(receiver: &mut Self::Receiver) -> u64 {
-        receiver.recv().expect("a sender is there")
-    }
-    fn share(receiver: &Self::Receiver) -> Option<Self::Receiver> {
-        Some(receiver.clone())
-    }
+like_crossbeam! {
+    Raddle "raddle" channel::Sender<u64>, channel::Receiver<u64>, channel::bounded;
+    Crossbeam "crossbeam" crossbeam_channel::Sender<u64>, crossbeam_channel::Receiver<u64>,
+        crossbeam_channel::bounded;
+    Flume "flume" flume::Sender<u64>, flume::Receiver<u64>, flume::bounded;
+    Kanal "kanal" kanal::Sender<u64>, kanal::Receiver<u64>, kanal::bounded;
 }
 
 pub(crate) struct Std;

@@ -55,7 +55,15 @@ mod patience;
 mod queue;
 mod rwlock;
 mod semaphore;
+mod spinlock;
 mod wait_group;
+
+/// What the crates above share with this one: waiting for a few instructions of somebody else.
+#[doc(hidden)]
+pub mod spin {
+    pub use crate::patience::Backoff;
+    pub use crate::spinlock::{SpinGuard, Spinlock};
+}
 
 pub use condvar::{Condvar, WaitNotified, WaitTimeoutResult};
 pub use event_count::{EventCount, EventWait, EventWaiter};

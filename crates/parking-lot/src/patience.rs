@@ -8,18 +8,20 @@ use raddle_platform::{Clock, Instant, Platform, Threads, suspend};
 /// Pauses between looks at something that somebody else changes within a few instructions, such
 /// as QLOCK. The other thread may have been preempted there, so in the end the processor is
 /// offered to it.
-pub(crate) struct Backoff {
+#[derive(Debug, Default)]
+pub struct Backoff {
     rounds: u32,
 }
 
 impl Backoff {
-    pub(crate) const fn new() -> Self {
+    /// Before the first look.
+    pub const fn new() -> Self {
         Self { rounds: 0 }
     }
 
-    /// Waits a little: longer at each call.
+    /// Waits a little: longer at each call. Never suspends a fiber.
     #[track_caller]
-    pub(crate) fn pause<P: Platform>(&mut self) {
+    pub fn pause<P: Platform>(&mut self) {
         let _inside = P::called();
         self.pause_once::<P>();
     }

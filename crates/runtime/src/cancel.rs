@@ -18,8 +18,8 @@ use raddle_platform::{Atomic, Native, Ordering, Platform};
 use crate::scheduler::Worker;
 use crate::task::TaskRef;
 
-use crate::spinlock::Spinlock;
 pub use raddle_parking_lot::Cancelled;
+use raddle_parking_lot::spin::Spinlock;
 
 /// [`Cancelled`] as an I/O error. Its kind is `Other`: `Interrupted` would be retried by std.
 pub(crate) fn cancelled_io() -> io::Error {

@@ -43,7 +43,6 @@ pub mod runtime;
 mod scheduler;
 mod scope;
 pub mod signal;
-mod spinlock;
 mod stack;
 pub mod task;
 mod timer;

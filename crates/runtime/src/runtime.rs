@@ -15,8 +15,8 @@ use raddle_platform::{Clock, Native, Parker, Platform, Threads, suspend};
 
 use crate::handle::Handle;
 use crate::scheduler::{Shared, Worker};
-use crate::spinlock::Spinlock;
 use crate::task::{self, JoinError, JoinHandle};
+use raddle_parking_lot::spin::Spinlock;
 
 /// How long [`Runtime`]'s destructor waits for tasks that do not end.
 const SHUTDOWN_ON_DROP: Duration = Duration::from_secs(10);

@@ -14,8 +14,8 @@ use raddle_platform::{Event, Native, Object, ObjectKind, Platform};
 
 use crate::cancel::CancellationToken;
 use crate::handle::with_current;
-use crate::spinlock::Spinlock;
 use crate::task::{Builder, JoinError, JoinHandle, catch};
+use raddle_parking_lot::spin::Spinlock;
 
 /// Runs `f` with a [`Scope`] whose fibers and futures may borrow from the caller, and returns when
 /// all of them have ended.

@@ -8,5 +8,4 @@ pub mod combinators;
 pub mod observable;
 pub mod oneshot;
 pub mod select;
-mod spin;
 pub mod watch;

@@ -38,7 +38,7 @@ use raddle_parking_lot::EventCount;
 use raddle_platform::suspend::{Interrupted, Limits};
 use raddle_platform::{Atomic, AtomicInt, Native, Ordering, Platform};
 
-use crate::spin::Pauses;
+use raddle_parking_lot::spin::Backoff;
 
 const LOCK: u64 = 1;
 const WAITING: u64 = 2;
@@ -232,12 +232,12 @@ impl<A: Aggregate, P: Platform> Observable<A, P> {
     /// Takes LOCK, and returns the version.
     #[inline]
     fn lock(&self) -> u64 {
-        let mut pauses = Pauses::new();
+        let mut backoff = Backoff::new();
         let mut seen = self.word.load(Ordering::Relaxed);
         // HAMMER-WAIT-LOOP: observable-lock
         loop {
             if seen & LOCK != 0 {
-                pauses.pause::<P>();
+                backoff.pause::<P>();
                 seen = self.word.load(Ordering::Relaxed);
                 continue;
             }

@@ -22,9 +22,9 @@ use core::ops::Deref;
 use raddle_ownership::Arc;
 use raddle_platform::{Atomic, Native, Ordering, Platform};
 
-use crate::backoff::Backoff;
 use crate::epoch::{Guard, pin_in};
 use crate::error::Conflict;
+use raddle_parking_lot::spin::Backoff;
 
 /// A cell that holds an `Arc<T>`, to be read without waiting and without counting while others
 /// replace it: configuration, routing tables, whatever is read often and changed seldom.

@@ -40,7 +40,6 @@
 #![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod arc_cell;
-mod backoff;
 mod cell;
 mod clock;
 pub mod epoch;

@@ -32,7 +32,7 @@ pub use hits::{Hit, Hits, Operation, Site};
 pub use join::{Arm, Evidence, Point, Report, State, Tally, Why, is_required, join};
 pub use lines::Lines;
 pub use noting::{AddressHasher, is_production};
-pub use pages::pages;
+pub use pages::{escape, pages};
 pub use raddle_source::operations::Category;
 pub use ratchet::Ratchet;
 pub use subject::Subject;

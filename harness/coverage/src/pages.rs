@@ -263,7 +263,8 @@ fn page_name(file: &str) -> String {
     format!("{}.html", file.replace('/', "-"))
 }
 
-fn escape(text: &str) -> String {
+/// Text for an element or an attribute of HTML or XML.
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         match char {

@@ -54,6 +54,7 @@ mod cells;
 mod channel;
 mod combinators;
 mod condvar;
+mod crowd;
 mod epoch;
 mod event_count;
 mod files;
@@ -115,6 +116,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         oneshot::list::<P>,
         watch::list::<P>,
         broadcast::list::<P>,
+        crowd::list::<P>,
         combinators::list::<P>,
         epoch::list::<P>,
         cells::list::<P>,

@@ -12,6 +12,8 @@
 
 use std::fmt::Write;
 
+use raddle_coverage::escape;
+
 use super::record::{Case, Measured, Subject, is_floor};
 use super::table::time;
 
@@ -108,21 +110,6 @@ fn draw_subject(body: &mut String, case: &Case, subject: &Subject, scale: f64, t
         after = x(subject.q3_ns.max(subject.median_ns)) + 9.0,
         median = time(subject.median_ns),
     );
-}
-
-/// For text and attributes of XML.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            char => escaped.push(char),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use super::is_interrupted;
 use crate::handle;
 use crate::io::{Record, cancel};
 use crate::scheduler::{Command, Shared, Worker};
-use crate::spinlock::Spinlock;
+use raddle_parking_lot::spin::Spinlock;
 
 type File<P> = Arc<Descriptor<P>, P>;
 

@@ -23,7 +23,7 @@ use raddle_platform::{Driver, Event, Platform};
 use super::Record;
 use crate::handle;
 use crate::scheduler::{Command, Shared, Worker};
-use crate::spinlock::Spinlock;
+use raddle_parking_lot::spin::Spinlock;
 
 /// An open socket. Closed when the last owner goes.
 pub(crate) struct Socket<P: Platform> {

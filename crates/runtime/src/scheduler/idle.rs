@@ -33,8 +33,8 @@
 //! Scenarios: `runtime::*`; without either fence a wake-up is lost (a deadlock under loom; a
 //! sequentially consistent simulation does not see it).
 
-use crate::spinlock::Spinlock;
 use crossbeam_utils::CachePadded;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
 
 const AWAKE: u32 = 0;

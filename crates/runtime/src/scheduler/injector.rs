@@ -4,8 +4,8 @@ use core::ptr::NonNull;
 
 use raddle_platform::{Atomic, Ordering, Platform};
 
-use crate::spinlock::Spinlock;
 use crate::task::Header;
+use raddle_parking_lot::spin::Spinlock;
 
 type Task<P> = NonNull<Header<P>>;
 

@@ -16,9 +16,9 @@ use raddle_platform::{Atomic, Driver, Ordering, Platform};
 use super::idle::Idle;
 use super::{Shared, Worker};
 use crate::handle::Handle;
-use crate::spinlock::Spinlock;
 use crate::task::state::State;
 use crate::task::{ANYWHERE, FutureTask, Header, TaskRef};
+use raddle_parking_lot::spin::Spinlock;
 
 /// The run queues and timers of a runtime without workers: the caller's threads play the workers.
 pub struct RunQueues<P: Platform> {

@@ -28,12 +28,12 @@ use raddle_platform::{
 
 pub(crate) use worker::Worker;
 
-use crate::spinlock::Spinlock;
 use crate::task::{ANYWHERE, Header};
 use crate::timer::Timers;
 use idle::Idle;
 use inbox::Inbox;
 use injector::Injector;
+use raddle_parking_lot::spin::Spinlock;
 use registry::Registry;
 use ring::Ring;
 

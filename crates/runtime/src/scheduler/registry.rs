@@ -5,8 +5,8 @@ use core::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 use raddle_platform::Platform;
 
-use crate::spinlock::Spinlock;
 use crate::task::{Header, TaskRef};
+use raddle_parking_lot::spin::Spinlock;
 
 type Task<P> = NonNull<Header<P>>;
 

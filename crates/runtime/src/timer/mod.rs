@@ -20,7 +20,7 @@ pub use sleep::{
 use wheel::{Entry, Wheel};
 
 use crate::scheduler::Shared;
-use crate::spinlock::Spinlock;
+use raddle_parking_lot::spin::Spinlock;
 
 /// One worker's timers.
 pub(crate) struct Timers<P: Platform> {

@@ -91,7 +91,6 @@
 
 mod chunk;
 mod error;
-mod lock;
 mod publisher;
 mod shared;
 mod state;

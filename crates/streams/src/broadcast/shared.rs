@@ -4,12 +4,12 @@ use core::ptr;
 
 use raddle_ownership::Arc;
 use raddle_parking_lot::EventCount;
+use raddle_parking_lot::spin::{Backoff, SpinGuard, Spinlock};
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
 
 use super::Policy;
 use super::chunk::Chunk;
 use super::error::Failure;
-use super::lock::{Guard, Lock, pause};
 use super::state::{Garbage, Hindrance, Place, Share, State};
 
 /// The claims in the tail word. Each publisher adds at most one after the last slot is claimed, so
@@ -33,7 +33,7 @@ pub(super) struct Shared<T, P: Platform> {
     size: usize,
     /// The chunk with number `n` at `n % ring.len()`, from its opening until it is given up.
     ring: Box<[P::AtomicPtr<Chunk<T, P>>]>,
-    state: Lock<State<T, P>, P>,
+    state: Spinlock<State<T, P>, P>,
     /// Subscribers that wait for an item.
     pub(super) items: EventCount<P>,
     /// Publishers that wait for a subscriber.
@@ -83,13 +83,13 @@ impl<T, P: Platform> Shared<T, P> {
             end: P::AtomicU64::new(OPEN),
             size,
             ring: ring.collect(),
-            state: Lock::new(State::new(size, most)),
+            state: Spinlock::new(State::new(size, most)),
             items: EventCount::new_in(),
             space: EventCount::new_in(),
         }
     }
 
-    pub(super) fn lock(&self) -> Guard<'_, State<T, P>, P> {
+    pub(super) fn lock(&self) -> SpinGuard<'_, State<T, P>, P> {
         self.state.lock()
     }
 
@@ -170,7 +170,7 @@ impl<T, P: Platform> Shared<T, P> {
     #[cold]
     #[inline(never)]
     fn publish_slow(&self, value: T, spare: &mut Spare<T, P>) -> Result<(), (Refusal, T)> {
-        let mut spins = 0;
+        let mut backoff = Backoff::new();
         // HAMMER-WAIT-LOOP: broadcast-unwritten
         loop {
             if let Some(claim) = self.claim() {
@@ -187,7 +187,7 @@ impl<T, P: Platform> Shared<T, P> {
                 }
                 Opening::Again => P::retry("broadcast::publish"),
                 Opening::NoSpare => *spare = Some(Arc::new_in(Chunk::new(self.size))),
-                Opening::Unwritten => pause::<P>(&mut spins),
+                Opening::Unwritten => backoff.pause::<P>(),
                 Opening::Full => return Err((Refusal::Full, value)),
                 Opening::Closed => return Err((Refusal::Closed, value)),
             }

@@ -55,7 +55,7 @@ use raddle_parking_lot::EventCount;
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform, RaceCell};
 
 use super::{Empty, Full};
-use crate::spin::Pauses;
+use raddle_parking_lot::spin::Backoff;
 
 const WAITING: usize = 1;
 const CLOSED: usize = 2;
@@ -134,7 +134,7 @@ impl<T, P: Platform> Array<T, P> {
     /// Claims room for one value.
     #[inline]
     fn claim_room(&self) -> Result<Claim<'_, T, P>, Full> {
-        let mut pauses = Pauses::new();
+        let mut backoff = Backoff::new();
         let mut tail = self.tail.load(Ordering::Relaxed);
         // HAMMER-WAIT-LOOP: channel-slot
         loop {
@@ -168,7 +168,7 @@ impl<T, P: Platform> Array<T, P> {
             tail = self.tail.load(Ordering::Relaxed);
             if tail == before {
                 // A receiver has claimed what is in the slot, and is about to take it.
-                pauses.pause::<P>();
+                backoff.pause::<P>();
             }
         }
     }
@@ -176,7 +176,7 @@ impl<T, P: Platform> Array<T, P> {
     /// Claims the oldest value.
     #[inline]
     fn claim_value(&self) -> Result<Claim<'_, T, P>, Empty> {
-        let mut pauses = Pauses::new();
+        let mut backoff = Backoff::new();
         let mut head = self.head.load(Ordering::Relaxed);
         // HAMMER-WAIT-LOOP: channel-slot
         loop {
@@ -210,7 +210,7 @@ impl<T, P: Platform> Array<T, P> {
             head = self.head.load(Ordering::Relaxed);
             if head == before {
                 // A sender has claimed the slot, and is about to fill it.
-                pauses.pause::<P>();
+                backoff.pause::<P>();
             }
         }
     }

@@ -40,7 +40,7 @@ use raddle_parking_lot::EventCount;
 use raddle_platform::{Atomic, Event, Object, ObjectKind, Ordering, Platform, RaceCell, suspend};
 
 use super::{Empty, Full};
-use crate::spin::Spinlock;
+use raddle_parking_lot::spin::Spinlock;
 
 const WAITING: u32 = 0;
 const DONE: u32 = 1;

@@ -42,8 +42,8 @@ pub(crate) use version::Header;
 use version::{Owned, Version, free};
 
 use crate::UpdateError;
-use crate::backoff::Backoff;
 use crate::epoch::{Guard, pin_in};
+use raddle_parking_lot::spin::Backoff;
 
 /// A value that is read without waiting while others replace it, of which a
 /// [`Snapshot`](crate::Snapshot) sees how it was, and which changes together with others in a

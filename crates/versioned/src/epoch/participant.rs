@@ -4,8 +4,9 @@ use core::cell::Cell;
 use core::ptr;
 
 use crossbeam_utils::CachePadded;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::suspend::Pins;
-use raddle_platform::{Atomic, Ordering, Platform, RaceCell, SlotKey, Threads, global, suspend};
+use raddle_platform::{Atomic, Ordering, Platform, SlotKey, Threads, global, suspend};
 
 use super::bag::{Bag, Retired};
 use crate::world::{self, World};
@@ -33,9 +34,7 @@ pub(crate) struct Participant<P: Platform> {
     taken: P::AtomicBool,
     /// The one that was added before. Never changes after it was added.
     next: Cell<*const Participant<P>>,
-    /// Guards the bag.
-    lock: P::AtomicBool,
-    bag: RaceCell<Bag, P>,
+    bag: Spinlock<Bag, P>,
     /// The pin that a collector saw last, and when it saw it first; see `stats`.
     pub(super) seen_era: P::AtomicU64,
     pub(super) seen_at: P::AtomicU64,
@@ -111,8 +110,7 @@ impl<P: Platform> Participant<P> {
             era: CachePadded::new(P::AtomicU64::new(0)),
             taken: P::AtomicBool::new(true),
             next: Cell::new(ptr::null()),
-            lock: P::AtomicBool::new(false),
-            bag: RaceCell::new_in(Bag::default()),
+            bag: Spinlock::new(Bag::default()),
             seen_era: P::AtomicU64::new(0),
             seen_at: P::AtomicU64::new(0),
         }
@@ -201,7 +199,7 @@ impl<P: Platform> Participant<P> {
 
     /// Retires what was unlinked. The caller is pinned, so it collects later.
     pub(super) fn retire(&self, retired: Retired) {
-        let (items, fresh) = self.with_bag(|bag| bag.push(retired));
+        let (items, fresh) = self.bag.locked(|bag| bag.push(retired));
         if fresh >= P::CELL_BOUNDS.garbage_batch || items >= P::CELL_BOUNDS.garbage_limit {
             self.wants_to_collect.set(true);
         }
@@ -218,14 +216,14 @@ impl<P: Platform> Participant<P> {
     /// Frees of the bag what nobody can read any more. Returns how much is kept.
     pub(super) fn collect(&self) -> usize {
         let epochs = &self.world().epochs;
-        let fresh = self.with_bag(Bag::take_fresh);
+        let fresh = self.bag.locked(Bag::take_fresh);
         let stamp = epochs.seal();
         // Between what was unlinked and the look at who is pinned.
         P::fence_heavy(&[]);
         let oldest = epochs.oldest_pin();
         // Not what somebody else has sealed since: our look says nothing about that.
         let before = oldest.min(stamp + 1);
-        let (free, kept) = self.with_bag(|bag| {
+        let (free, kept) = self.bag.locked(|bag| {
             bag.seal(stamp, fresh);
             (bag.take_before(before), bag.items())
         });
@@ -250,7 +248,7 @@ impl<P: Platform> Participant<P> {
 
     /// How many things and bytes are in the bag.
     pub(super) fn limbo(&self) -> (usize, usize) {
-        self.with_bag(|bag| (bag.items(), bag.bytes()))
+        self.bag.locked(|bag| (bag.items(), bag.bytes()))
     }
 
     /// Gives the participant to whoever comes next. Its garbage stays where it is.
@@ -260,7 +258,7 @@ impl<P: Platform> Participant<P> {
             P::Threads::set_slot(SlotKey::Epoch, ptr::null_mut());
             return;
         }
-        if self.with_bag(|bag| bag.items()) > 0 {
+        if self.bag.locked(|bag| bag.items()) > 0 {
             self.collect();
         }
         // After the destructors, which may pin.
@@ -271,19 +269,5 @@ impl<P: Platform> Participant<P> {
         self.taken.swap(false, Ordering::Release);
         // Perhaps the last one, and the participant goes with its world.
         drop(world);
-    }
-
-    /// The bag, for `f`, which runs no foreign code.
-    fn with_bag<R>(&self, f: impl FnOnce(&mut Bag) -> R) -> R {
-        // HAMMER-WAIT-LOOP: garbage-bag
-        // ORDERING: pairs with the releasing swap below, for the bag.
-        while self.lock.swap(true, Ordering::Acquire) {
-            P::Threads::yield_now();
-        }
-        // SAFETY: the lock excludes everybody else.
-        let result = unsafe { self.bag.with_mut(f) };
-        // ORDERING: pairs with the acquiring swap above, for the bag.
-        self.lock.swap(false, Ordering::Release);
-        result
     }
 }

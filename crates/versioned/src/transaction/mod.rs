@@ -41,12 +41,12 @@ use core::fmt;
 
 use raddle_platform::{Native, Ordering, Platform};
 
-use crate::backoff::Backoff;
 use crate::cell::version::{Linked, Owned, Version};
 use crate::cell::{Header, RawCell, Room, Versioned};
 use crate::epoch::{Guard, pin_in};
 use crate::snapshot::Snapshot;
 use crate::{Conflict, TransactionError};
+use raddle_parking_lot::spin::Backoff;
 
 pub(crate) use record::{Record, State};
 

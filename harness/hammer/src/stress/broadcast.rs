@@ -15,13 +15,13 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
         Stress::new(
             "stress/broadcast_storm",
             "subscribers of all policies account for every item, while others come and go",
-            &["broadcast-lock", "broadcast-unwritten", "suspend", "lock-looks"],
+            &["spinlock", "broadcast-unwritten", "suspend", "lock-looks"],
             broadcast_storm::<P>,
         ),
         Stress::new(
             "stress/broadcast_overrun",
             "publishers that overrun one another give up no chunk that is still written to",
-            &["broadcast-unwritten", "broadcast-lock"],
+            &["broadcast-unwritten", "spinlock"],
             broadcast_overrun::<P>,
         ),
     ]

@@ -14,7 +14,7 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
         Stress::new(
             "stress/versioned",
             "audits find all the money, readers whole values, and in the end nothing is in limbo",
-            &["garbage-bag", "transaction-prepared"],
+            &["spinlock", "transaction-prepared"],
             versioned::<P>,
         ),
         Stress::new(
