@@ -71,7 +71,7 @@ use core::task::{Context, Poll};
 use raddle_platform::suspend::{self, Interrupted, Limits};
 use raddle_platform::{Atomic, Event, Native, Object, ObjectKind, Ordering, Platform};
 
-use crate::patience::{pause_until, yield_until};
+use crate::patience::look_until;
 use crate::queue::{Chain, List, Node, WAITING, WOKEN, WakerKey, lock_bit};
 
 const QLOCK: usize = 1;
@@ -280,12 +280,11 @@ impl<P: Platform> EventCount<P> {
         mut mark: impl FnMut(),
     ) -> Result<T, Interrupted> {
         let mut found = None;
-        let mut look = || {
+        let looked = look_until::<P>(|| {
             found = attempt();
             found.is_some()
-        };
-        let _ = pause_until::<P>(&mut look) || yield_until::<P>(look);
-        if let Some(value) = found {
+        });
+        if looked && let Some(value) = found {
             return Ok(value);
         }
         let mut waiter = pin!(EventWaiter::new(self));

@@ -61,7 +61,7 @@ mod wait_group;
 /// What the crates above share with this one: waiting for a few instructions of somebody else.
 #[doc(hidden)]
 pub mod spin {
-    pub use crate::patience::Backoff;
+    pub use crate::patience::{Backoff, look_until};
     pub use crate::spinlock::{SpinGuard, Spinlock};
 }
 

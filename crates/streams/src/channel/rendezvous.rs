@@ -37,10 +37,10 @@ use core::ptr;
 use core::task::{Context, Poll, Waker};
 
 use raddle_parking_lot::EventCount;
-use raddle_platform::{Atomic, Event, Object, ObjectKind, Ordering, Platform, RaceCell, suspend};
+use raddle_platform::{Atomic, Event, Object, ObjectKind, Ordering, Platform, RaceCell};
 
 use super::{Empty, Full};
-use raddle_parking_lot::spin::Spinlock;
+use raddle_parking_lot::spin::{Spinlock, look_until};
 
 const WAITING: u32 = 0;
 const DONE: u32 = 1;
@@ -94,17 +94,9 @@ impl<T, P: Platform> Party<T, P> {
         unsafe { self.take_value() }
     }
 
-    /// Looks for a while whether the verdict comes, before the owner is suspended: gives way to others, a
-    /// fiber to those of its scheduler and a thread to the system's.
+    /// Looks for a while whether the verdict comes, before the owner is suspended.
     fn look(&self) -> bool {
-        // HAMMER-WAIT-LOOP: rendezvous-looks
-        for _ in 0..P::BOUNDS.lock_looks {
-            suspend::with_current::<P, _>(|current| current.yield_now());
-            if self.verdict() != WAITING {
-                return true;
-            }
-        }
-        false
+        look_until::<P>(|| self.verdict() != WAITING)
     }
 
     /// Makes the party ready to be linked.

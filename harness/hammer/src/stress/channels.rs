@@ -23,7 +23,7 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
         Stress::new(
             "stress/rendezvous_storm",
             "messages go from hand to hand once each, whoever gives up",
-            &["spinlock", "rendezvous-looks", "suspend"],
+            &["spinlock", "lock-looks", "suspend"],
             |budget| channel_storm::<P>(budget, 0),
         ),
         Stress::new(
