@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode};
 use raddle::runtime::Runtime;
 use raddle_benches::locked::{self, Lock, Ring};
-use raddle_benches::runtime;
+use raddle_benches::{lcg, runtime};
 use raddle_parking_lot::ParkingMutex;
 use raddle_streams::broadcast::{self, Policy, Start};
 
@@ -22,21 +22,6 @@ const ITEMS: u64 = 10_000;
 const WORKERS: usize = 2;
 /// Of all streams.
 const CAPACITY: usize = 16_384;
-
-/// Steps of a linear congruential generator. Its constants are hidden, or the optimizer would make one step
-/// of several.
-#[inline]
-fn chain(seed: u64, steps: u64) -> u64 {
-    if steps == 0 {
-        return seed;
-    }
-    let (factor, summand) = black_box((6_364_136_223_846_793_005, 1_442_695_040_888_963_407));
-    let mut value = seed;
-    for _ in 0..steps {
-        value = value.wrapping_mul(factor).wrapping_add(summand);
-    }
-    black_box(value)
-}
 
 #[derive(Clone, Copy)]
 struct Case {
@@ -60,7 +45,7 @@ impl Case {
     /// What a subscriber does with an item.
     #[inline]
     fn work_on(self, item: u64) -> u64 {
-        chain(item, self.work)
+        lcg(item, self.work)
     }
 
     /// What each subscriber's results add up to.

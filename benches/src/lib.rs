@@ -44,15 +44,19 @@ pub fn work(ns: u64) {
     std::hint::black_box(value);
 }
 
-/// A chain of `steps` steps of a linear congruential generator, which the optimizer cannot shorten: work that
-/// has a result to check.
+/// A chain of `steps` steps of a linear congruential generator: work that has a result to check. Its constants
+/// are hidden from the optimizer, which would make one step of several otherwise.
 #[inline]
 #[must_use]
 pub fn lcg(seed: u64, steps: u64) -> u64 {
-    let mut value = std::hint::black_box(seed);
+    if steps == 0 {
+        return seed;
+    }
+    let (factor, summand) =
+        std::hint::black_box((6_364_136_223_846_793_005, 1_442_695_040_888_963_407));
+    let mut value = seed;
     for _ in 0..steps {
-        value =
-            value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        value = value.wrapping_mul(factor).wrapping_add(summand);
     }
     std::hint::black_box(value)
 }
