@@ -28,7 +28,8 @@ pub struct Bounds {
     pub idle_searches: u32,
     /// Shards of the registry of tasks for each worker, where there are several; a power of two.
     pub registry_shards: usize,
-    /// Completions that a driver hands over at a time.
+    /// Completions that a driver hands over at a time. And wakers that are taken out of a queue at a time,
+    /// if that is less than their own bound.
     pub completion_batch: usize,
 }
 

@@ -160,6 +160,27 @@ fn waker_replaced_against_notify<P: Platform>() {
     assert_eq!(tickets.try_take(), None);
 }
 
+/// More are notified than fit into one batch, while one of them goes and another one waits on.
+fn crowd_against_drop<P: Platform>() {
+    let tickets = Tickets::<P>::new();
+    let look = || tickets.look();
+    let mut first = pin!(tickets.added.wait_async(look));
+    let mut second = pin!(tickets.added.wait_async(look));
+    let mut third = Box::pin(tickets.added.wait_async(look));
+    for wait in [first.as_mut(), second.as_mut(), third.as_mut()] {
+        assert!(polled::once(wait).is_pending());
+    }
+    scope::<P, _>(|threads| {
+        threads.spawn(|| {
+            tickets.count.store(1, Ordering::Relaxed);
+            tickets.added.notify_all();
+        });
+        drop(third);
+        suspend::block_on::<P, _>(first);
+    });
+    assert!(polled::once(second).is_ready());
+}
+
 /// Either of two reasons ends the wait.
 fn two_reasons<P: Platform, W: Waiter<P>>() {
     let (first, second) = (P::AtomicBool::new(false), P::AtomicBool::new(false));
@@ -305,6 +326,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             )
             .needs(one)
             .bound(4),
+            Scenario::new(
+                "event_count/crowd_against_drop",
+                "of many that are notified at once, each may go at any time and none is forgotten",
+                crowd_against_drop::<P>,
+            )
+            .needs(one)
+            .bound(3),
         ],
         each_waiter!(
             "event_count/two_reasons",

@@ -20,7 +20,7 @@ pub(crate) struct Acquire<'a, P: Platform> {
     queued: bool,
     /// The state of the node while it is linked: WAITING, or MOVED if a condition variable has put
     /// it here.
-    linked: u32,
+    linked: usize,
     losses: Losses,
 }
 

@@ -5,6 +5,7 @@ use core::task::Waker;
 
 use raddle_platform::{Atomic, Event, Ordering, Platform};
 
+use super::crowd::Crowd;
 use super::node::{GRANTED, LEAVING, Node};
 
 /// A first-in-first-out ring of linked nodes: the address of the first one, whose `prev` is the
@@ -142,22 +143,25 @@ impl<P: Platform> List<P> {
 pub(crate) struct Chain<P: Platform> {
     first: *const Node<P>,
     last: *const Node<P>,
-    verdict: u32,
+    length: usize,
+    verdict: usize,
 }
 
-/// How many wakers are collected before they are woken. Waking runs foreign code, which might
-/// wait for a lock under which some other thread drops a future of the same chain, and that one
-/// waits for its verdict: so verdicts go first, wakes second.
-const BATCH: usize = 16;
+/// How many wakers are taken out of their nodes at a time, at most.
+pub(super) const MOST: usize = 16;
 
 impl<P: Platform> Chain<P> {
+    /// How many wakers are taken out of their nodes at a time.
+    pub(super) const BATCH: usize =
+        if P::BOUNDS.completion_batch < MOST { P::BOUNDS.completion_batch } else { MOST };
+
     /// An empty chain, whose nodes will be told `verdict`.
-    pub(crate) const fn new(verdict: u32) -> Self {
-        Self { first: ptr::null(), last: ptr::null(), verdict }
+    pub(crate) const fn new(verdict: usize) -> Self {
+        Self { first: ptr::null(), last: ptr::null(), length: 0, verdict }
     }
 
     /// What will be told to all of the chain.
-    pub(crate) fn set_verdict(&mut self, verdict: u32) {
+    pub(crate) fn set_verdict(&mut self, verdict: usize) {
         self.verdict = verdict;
     }
 
@@ -166,7 +170,7 @@ impl<P: Platform> Chain<P> {
     unsafe fn push(&mut self, node: *const Node<P>) {
         // SAFETY: the nodes of the chain are the caller's until the verdict.
         unsafe {
-            (*node).shared.with_mut(|shared| shared.next = ptr::null());
+            (*node).shared.with_mut(|shared| (shared.prev, shared.next) = (self.last, ptr::null()));
             if self.first.is_null() {
                 self.first = node;
             } else {
@@ -174,6 +178,7 @@ impl<P: Platform> Chain<P> {
             }
         }
         self.last = node;
+        self.length += 1;
     }
 
     /// Takes the first node out; the caller is the one who unlinked it from now on.
@@ -184,41 +189,78 @@ impl<P: Platform> Chain<P> {
         }
         // SAFETY: the chain's nodes are alive until their verdict and belong to the chain.
         self.first = unsafe { (*node).shared.with(|shared| shared.next) };
+        self.length -= 1;
         Some(node)
     }
 
-    /// Tells every node the verdict, and wakes. Neither the primitive nor a node is touched after
+    /// Tells every node the verdict, and then wakes. Neither the primitive nor a node is touched after
     /// its verdict: either may be gone.
+    ///
+    /// Waking is foreign code. **All of the chain have their verdict before the first is woken**, so
+    /// that code may drop or poll any other waiter of the chain, or wait for somebody who does. And if
+    /// it panics the rest are woken all the same, before the panic goes on. (A second panic meanwhile
+    /// aborts, as one does in a destructor.)
     ///
     /// # Safety
     /// QLOCK was released, with an ordering that makes the nodes' state before visible.
     #[inline]
-    pub(crate) unsafe fn publish(mut self) {
-        if self.first.is_null() {
-            return;
-        }
-        if self.first == self.last {
-            let node = self.first;
+    pub(crate) unsafe fn publish(self) {
+        match self.length {
+            0 => {}
             // SAFETY: the chain's nodes are alive until their verdict.
-            if let Some(waker) = unsafe { publish_one(node, self.verdict) } {
-                waker.wake();
-            }
-            return;
+            1 => drop(unsafe { publish_one(self.first, self.verdict) }),
+            // SAFETY: as above.
+            _ => unsafe { self.publish_many() },
         }
-        while !self.first.is_null() {
-            let mut wakers = [const { None::<Waker> }; BATCH];
-            for slot in &mut wakers {
-                let Some(node) = self.take_first() else { break };
-                // SAFETY: as above; the link to the next was read before.
-                *slot = unsafe { publish_one(node, self.verdict) };
-            }
-            let count = wakers.iter().flatten().count();
-            if count > 1 {
-                P::event(&Event::BatchWoken { count });
-            }
-            for waker in wakers.into_iter().flatten() {
-                waker.wake();
-            }
+    }
+
+    /// # Safety
+    /// As for [`publish`](Self::publish).
+    #[cold]
+    unsafe fn publish_many(mut self) {
+        if self.length > Self::BATCH {
+            // SAFETY: the chain's nodes are alive until their verdict.
+            return unsafe { Crowd::publish(self.first, self.verdict) };
+        }
+        P::event(&Event::BatchWoken { count: self.length });
+        let mut wakes = [const { Wake::NOBODY }; MOST];
+        for wake in &mut wakes {
+            let Some(node) = self.take_first() else { break };
+            // SAFETY: as above; the link to the next was read before.
+            *wake = unsafe { publish_one(node, self.verdict) };
+        }
+    }
+
+    /// As [`publish`](Self::publish), for a chain of one node at most: who is woken when the result is
+    /// dropped, after others have got their verdict, too.
+    ///
+    /// # Safety
+    /// As for [`publish`](Self::publish).
+    pub(crate) unsafe fn publish_only(mut self) -> Wake {
+        debug_assert!(self.length <= 1);
+        // SAFETY: the chain's nodes are alive until their verdict.
+        self.take_first().map_or(Wake::NOBODY, |node| unsafe { publish_one(node, self.verdict) })
+    }
+}
+
+/// Somebody who has its verdict, and is woken when this is dropped. So what wakes several is an array of
+/// these: the destructors of all run, also if one panics.
+#[must_use]
+pub(crate) struct Wake(Option<Waker>);
+
+impl Wake {
+    pub(super) const NOBODY: Self = Self(None);
+
+    pub(super) fn new(waker: Option<Waker>) -> Self {
+        Self(waker)
+    }
+}
+
+impl Drop for Wake {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
         }
     }
 }
@@ -229,14 +271,12 @@ impl<P: Platform> Chain<P> {
 /// The node is alive until its verdict, and nobody else gives it one.
 pub(crate) unsafe fn grant_one<P: Platform>(node: *const Node<P>) {
     // SAFETY: the caller's promise.
-    if let Some(waker) = unsafe { publish_one(node, GRANTED) } {
-        waker.wake();
-    }
+    drop(unsafe { publish_one(node, GRANTED) });
 }
 
 /// # Safety
 /// `node` was unlinked by the caller.
-unsafe fn publish_one<P: Platform>(node: *const Node<P>, verdict: u32) -> Option<Waker> {
+unsafe fn publish_one<P: Platform>(node: *const Node<P>, verdict: usize) -> Wake {
     // SAFETY: the node is alive, and the caller's, until the store.
     unsafe {
         let waker = (*node).shared.with_mut(|shared| shared.waker.take());
@@ -244,6 +284,6 @@ unsafe fn publish_one<P: Platform>(node: *const Node<P>, verdict: u32) -> Option
         // primitive, and its last access to the node, happen before the owner goes on (and may
         // free both).
         (*node).state.store(verdict, Ordering::Release);
-        waker
+        Wake::new(waker)
     }
 }

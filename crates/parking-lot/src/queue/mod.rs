@@ -21,7 +21,8 @@
 //! 4. *Publish last*: an unlinked node is in the state LEAVING. Only after QLOCK was cleared (the
 //!    last access to the primitive) is the waker taken out of the node, the verdict WOKEN or
 //!    GRANTED written (the last access to the node), and the waker woken. The waiter may return
-//!    and free the node and the primitive at the moment of the verdict.
+//!    and free the node and the primitive at the moment of the verdict. Of several, all have their
+//!    verdict before anybody is woken (`crowd`).
 //! 5. *A waiter that gives up* (its time is over, its fiber was cancelled, its future is dropped)
 //!    takes QLOCK. If its node is still in the list it unlinks it. If not, a verdict is owed, and
 //!    comes within a few instructions of the other side: it waits for that, and keeps or passes
@@ -36,11 +37,14 @@
 //! | MOVED   | who links it anew   | a mutex's QLOCK   | in the list of that mutex                 |
 //! | WOKEN   | who unlinked it     | nothing           | its owner's, who tries again              |
 //! | GRANTED | who unlinked it     | nothing           | its owner's, as is what it waited for     |
+//! | TOLD …  | who unlinked it     | nothing           | one of both above, but still in a `crowd` |
+//! | GOING   | its owner           | nothing           | its owner's, who leaves that crowd        |
 //!
 //! MOVED exists for condition variables only. There is one protocol for threads, fibers and
 //! futures: all three are a [`Waker`](core::task::Waker) here.
 
 mod bit;
+mod crowd;
 mod list;
 mod node;
 mod waiter;

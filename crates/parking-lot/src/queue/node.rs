@@ -6,18 +6,24 @@ use core::task::{RawWakerVTable, Waker};
 
 use raddle_platform::{Atomic, Ordering, Platform, RaceCell};
 
+use super::crowd::Crowd;
 use crate::patience::Backoff;
 
 /// In the list, or about to be.
-pub(crate) const WAITING: u32 = 0;
+pub(crate) const WAITING: usize = 0;
 /// Out of the list; a verdict follows at once.
-pub(crate) const LEAVING: u32 = 1;
+pub(crate) const LEAVING: usize = 1;
 /// In the list of a mutex, which is not the one that it was first put in.
-pub(crate) const MOVED: u32 = 2;
+pub(crate) const MOVED: usize = 2;
 /// Verdict: try again, you were chosen.
-pub(crate) const WOKEN: u32 = 3;
+pub(crate) const WOKEN: usize = 3;
 /// Verdict: you have it.
-pub(crate) const GRANTED: u32 = 4;
+pub(crate) const GRANTED: usize = 4;
+/// Added to a verdict and the address of a [`Crowd`]: the verdict stands, but the node is still linked
+/// there.
+pub(super) const TOLD: usize = 8;
+/// The states that have no address, and the last bits of those that have.
+pub(super) const STATES: usize = 15;
 
 /// What stands in a queue for somebody who waits.
 ///
@@ -28,7 +34,7 @@ pub(crate) struct Node<P: Platform> {
     /// verdict, and by the owner from then on.
     pub(super) shared: RaceCell<Shared<P>, P>,
     /// See the table in [`super`].
-    pub(super) state: P::AtomicU32,
+    pub(super) state: P::AtomicUsize,
     _pinned: PhantomPinned,
 }
 
@@ -57,7 +63,7 @@ impl<P: Platform> Node<P> {
                 waker: None,
                 want: 0,
             }),
-            state: P::AtomicU32::new(WAITING),
+            state: P::AtomicUsize::new(WAITING),
             _pinned: PhantomPinned,
         }
     }
@@ -88,14 +94,16 @@ impl<P: Platform> Node<P> {
     }
 
     /// The state as the owner must see it: after a verdict, all that happened before it.
-    pub(crate) fn verdict(&self) -> u32 {
+    pub(crate) fn verdict(&self) -> usize {
         // ORDERING: pairs with the releasing store in `Chain::publish`. Without it the owner could
         // use what it was granted before it sees what the one before did with it.
-        self.state.load(Ordering::Acquire)
+        let state = self.state.load(Ordering::Acquire);
+        // SAFETY: the caller is the owner, and has acquired the state.
+        if state < TOLD { state } else { unsafe { Crowd::leave(self, state) } }
     }
 
     /// The state as seen under the QLOCK that guards the node.
-    pub(crate) fn place(&self) -> u32 {
+    pub(crate) fn place(&self) -> usize {
         self.state.load(Ordering::Relaxed)
     }
 
@@ -108,7 +116,7 @@ impl<P: Platform> Node<P> {
     }
 
     /// Waits for a verdict that is owed.
-    pub(crate) fn await_verdict(&self) -> u32 {
+    pub(crate) fn await_verdict(&self) -> usize {
         let mut backoff = Backoff::new();
         // HAMMER-WAIT-LOOP: verdict
         loop {

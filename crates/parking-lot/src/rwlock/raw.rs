@@ -522,10 +522,11 @@ impl<P: Platform> Settled<P> {
     /// # Safety
     /// As [`Chain::publish`].
     pub(super) unsafe fn publish(self) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise. WAKING keeps everybody but the first from being woken.
         unsafe {
+            // First, because it is to have its verdict before foreign code runs. It is woken last.
+            let _woken = self.woken.publish_only();
             self.granted.publish();
-            self.woken.publish();
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Locks under threads, fibers and futures at the same time, with timeouts and drops.
 
+use core::future::Future;
+use core::task::{Context, Waker};
 use core::time::Duration;
 
 use raddle_ownership::Arc;
@@ -35,6 +37,12 @@ pub(super) fn list<P: Platform>() -> Vec<Stress> {
             "who waits for a group goes on after the last one is done, and sees what all did",
             &["queue-bit"],
             wait_group_storm::<P>,
+        ),
+        Stress::new(
+            "stress/crowd_against_drops",
+            "of many that are given permits at once some go away, and no permit is lost",
+            &["crowd", "queue-bit"],
+            crowd_against_drops::<P>,
         ),
         Stress::new(
             "stress/bounded_buffer",
@@ -266,6 +274,25 @@ fn wait_group_storm<P: Platform>(budget: &Budget) -> u64 {
     });
     end(runtime);
     operations
+}
+
+fn crowd_against_drops<P: Platform>(budget: &Budget) -> u64 {
+    const MANY: usize = 40;
+    let semaphore = Semaphore::<P>::new_in(0);
+    let waker = Waker::noop();
+    budget.rounds(|| {
+        let mut waits: Vec<_> = (0..MANY).map(|_| Box::pin(semaphore.acquire_async())).collect();
+        for wait in &mut waits {
+            assert!(wait.as_mut().poll(&mut Context::from_waker(waker)).is_pending());
+        }
+        raddle_scenarios::scope::<P, _>(|threads| {
+            threads.spawn(|| semaphore.add_permits(MANY));
+            drop(waits);
+        });
+        let taken = semaphore.try_acquire_many(MANY as u32);
+        taken.expect("what was given and what was not").forget();
+        MANY as u64
+    })
 }
 
 fn bounded_buffer<P: Platform>(budget: &Budget) -> u64 {
