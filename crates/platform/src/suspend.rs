@@ -16,6 +16,7 @@ use core::cell::Cell;
 use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::pin;
+use core::ptr;
 use core::task::{Context, Poll, Waker};
 
 use crate::Platform;
@@ -140,6 +141,21 @@ impl Pins {
     }
 }
 
+/// Counts a park on the calling thread, of the thread or of one of its fibers: for who takes a
+/// [suspender's](Suspend) token without [`wait`]. A wait in whose `poll` that happens must not park next,
+/// for the token may have been meant for it.
+#[inline]
+pub fn note_park<P: Platform>() {
+    let count = ptr::without_provenance_mut(parks::<P>().wrapping_add(1));
+    P::Threads::set_slot(SlotKey::Parks, count);
+}
+
+/// How often the calling thread, or one of its fibers, has parked.
+#[inline]
+fn parks<P: Platform>() -> usize {
+    P::Threads::slot(SlotKey::Parks).addr()
+}
+
 /// Asserts in debug builds that the calling thread is not pinned: for each call that may block,
 /// whether it does or not, so that a test need not meet the rare case.
 ///
@@ -207,6 +223,9 @@ impl Limits {
 /// even if the deadline has passed. After an error the registration is still there, and may have
 /// been granted meanwhile: the caller undoes it.
 ///
+/// `poll` may wait itself. That takes tokens away which were meant for what `poll` has registered
+/// before, so after such a poll the caller is not suspended, and `poll` is called once more.
+///
 /// # Errors
 /// The limit that ended the wait.
 ///
@@ -239,17 +258,24 @@ fn wait_with<P: Platform, T>(
     let mut context = Context::from_waker(waker);
     // HAMMER-WAIT-LOOP: suspend
     loop {
+        let parks_before = parks::<P>();
         if let Poll::Ready(value) = poll(&mut context) {
             return Ok(value);
         }
         if limits.cancellable && current.is_cancelled() {
             return Err(Interrupted::Cancelled);
         }
-        match limits.deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE) {
+        let deadline = limits.deadline.filter(|deadline| *deadline != Instant::FAR_FUTURE);
+        if deadline.is_some_and(|deadline| P::Clock::now() >= deadline) {
+            return Err(Interrupted::TimedOut);
+        }
+        if parks::<P>() != parks_before {
+            // A wait within the poll has taken a token, which may have been this one's.
+            continue;
+        }
+        note_park::<P>();
+        match deadline {
             None => current.park(),
-            Some(deadline) if P::Clock::now() >= deadline => {
-                return Err(Interrupted::TimedOut);
-            }
             Some(deadline) => current.park_until(deadline),
         }
     }

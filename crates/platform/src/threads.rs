@@ -16,11 +16,13 @@ pub enum SlotKey {
     /// The epoch participant of this thread, which begins with its
     /// [`Pins`](crate::suspend::Pins).
     Epoch,
+    /// How often this thread, or one of its fibers, has parked: a number, not an address.
+    Parks,
 }
 
 impl SlotKey {
     /// How many keys there are.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 5;
 }
 
 /// Starts threads and keeps what belongs to each.

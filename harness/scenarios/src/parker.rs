@@ -1,8 +1,13 @@
 //! Sleeping and waking: the parker's token, deadlines, and the handshake that all sleepers use.
 
-use raddle_platform::driver::{Config, Driver, Notify};
-use raddle_platform::{Atomic, Clock, Instant, Ordering, Parker, Platform, RaceCell};
+use core::future::{Future, poll_fn};
+use core::pin::pin;
 
+use raddle_parking_lot::{EventCount, Semaphore};
+use raddle_platform::driver::{Config, Driver, Notify};
+use raddle_platform::{Atomic, Clock, Instant, Ordering, Parker, Platform, RaceCell, suspend};
+
+use crate::waiters::{Blocking, each_blocking};
 use crate::{Needs, Scenario, scope};
 
 /// The only deadline: it comes whenever the harness likes.
@@ -136,10 +141,43 @@ fn notify_against_wait<P: Platform>() {
     });
 }
 
+/// A future that blocks in its poll, after what it awaits has registered the waker: both wait for the
+/// same token.
+fn nested_wait_leaves_the_wake<P: Platform, W: Blocking<P>>() {
+    let given = P::AtomicBool::new(false);
+    let (event, permits) = (EventCount::<P>::new_in(), Semaphore::<P>::new_in(0));
+    scope::<P, _>(|threads| {
+        threads.spawn(|| {
+            given.store(true, Ordering::Relaxed);
+            event.notify_one();
+            permits.add_permits(1);
+        });
+        W::run(|| {
+            let look = || given.load(Ordering::Relaxed).then_some(());
+            let mut wait = pin!(event.wait_async(look));
+            let mut first = true;
+            suspend::block_on::<P, _>(poll_fn(|context| {
+                let poll = wait.as_mut().poll(context);
+                if core::mem::take(&mut first) {
+                    permits.acquire().forget();
+                }
+                poll
+            }));
+        });
+    });
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let parks = Needs::NONE.threads(1).parker();
     let shakes = Needs::ATOMICS.threads(1).parker();
-    vec![
+    let nested = each_blocking!(
+        "suspend/nested_wait_leaves_the_wake",
+        "a wait within the poll of another one on the same thread or fiber does not take its wake",
+        nested_wait_leaves_the_wake,
+        P
+    )
+    .map(|each| each.needs(shakes).bound(2));
+    let mut list = vec![
         Scenario::new(
             "parker/wake_against_park",
             "a wake is never lost, and what was written before it is seen after the park",
@@ -176,5 +214,7 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             notify_against_wait::<P>,
         )
         .needs(Needs::ATOMICS.threads(1).driver()),
-    ]
+    ];
+    list.extend(nested);
+    list
 }

@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use std::io;
 
 use raddle_platform::driver::{Completion, Handle, Interest, Op};
-use raddle_platform::suspend::{Interrupted, Limits, Suspend as _};
+use raddle_platform::suspend::{self, Interrupted, Limits, Suspend as _};
 use raddle_platform::{Clock, Driver, Event, Instant, Platform};
 
 use super::Record;
@@ -75,6 +75,7 @@ pub(crate) unsafe fn perform<P: Platform>(
                 worker.cancel(token);
             }
         }
+        suspend::note_park::<P>();
         match limits.deadline {
             Some(deadline) if interrupted.is_none() => worker.park_until(deadline),
             _ => worker.park(),
