@@ -423,13 +423,13 @@ impl<'a, P: Platform> Waiting<'a, P> {
     fn replace_waker(&mut self, context: &Context<'_>) {
         let waker = context.waker().clone();
         self.key = WakerKey::of(&waker);
+        let mut waker = Some(waker);
         let list = self.condvar.lock_queue();
         let node = &self.acquire.node;
         if node.place() == WAITING {
-            // SAFETY: QLOCK is held, and the node is linked here.
-            let old = unsafe { node.replace_waker(Some(waker)) };
+            // SAFETY: QLOCK is held, and the node is linked here. The old waker is dropped at the end.
+            unsafe { node.swap_waker(&mut waker) };
             self.condvar.unlock_queue(list);
-            drop(old);
             self.acquire.adopt(self.key);
         } else {
             self.condvar.unlock_queue(list);

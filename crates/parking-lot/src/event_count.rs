@@ -450,9 +450,10 @@ impl<'a, P: Platform> EventWaiter<'a, P> {
     fn replace_waker(&mut self, context: &Context<'_>) -> bool {
         let waker = context.waker().clone();
         self.key = WakerKey::of(&waker);
+        let mut waker = Some(waker);
         // SAFETY: QLOCK is held, so the linked node's waker is the caller's to change.
-        let replace = |_: &mut List<P>, node: &Node<P>| unsafe { node.replace_waker(Some(waker)) };
-        // The old waker is dropped here, not under QLOCK.
+        let replace = |_: &mut List<P>, node: &Node<P>| unsafe { node.swap_waker(&mut waker) };
+        // The old waker, or the new one if it came too late, is dropped at the end and not under QLOCK.
         self.if_linked(replace).is_some()
     }
 

@@ -1,6 +1,8 @@
 //! Channels: each message is received once and in order, and what was not sent is given back.
 
+use core::future::Future;
 use core::pin::pin;
+use core::task::Context;
 use core::time::Duration;
 
 use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Platform, RaceCell, suspend};
@@ -288,6 +290,24 @@ fn rendezvous_waker_replaced<P: Platform>() {
     });
 }
 
+/// The waker of a send that succeeds at once is dropped. What that does must find the channel unlocked.
+fn rendezvous_dropped_waker<P: Platform>() {
+    let (sender, receiver) = bounded_in::<Message<P>, P>(0);
+    let used = || {
+        sender.is_closed();
+    };
+    // SAFETY: `used` is declared before the future that has the waker's clone.
+    let waker = unsafe { polled::dropping(&used) };
+    scope::<P, _>(|threads| {
+        let receiving = threads.spawn(move || received::<P, Thread>(&receiver));
+        let mut sending = pin!(sender.send_async(message(1)));
+        if sending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            assert!(suspend::block_on::<P, _>(sending).is_ok());
+        }
+        assert_eq!(receiving.join(), Some(1));
+    });
+}
+
 fn rendezvous_try_send<P: Platform, W: Blocking<P>>() {
     let (sender, receiver) = bounded_in::<Message<P>, P>(0);
     scope::<P, _>(|threads| {
@@ -533,6 +553,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             )
             .needs(one)
             .bound(4),
+            Scenario::new(
+                "channel/rendezvous_dropped_waker",
+                "the waker of a send that succeeds at once is dropped when nobody has to wait for that",
+                rendezvous_dropped_waker::<P>,
+            )
+            .needs(one)
+            .bound(3),
         ],
     ]
     .concat()

@@ -1,7 +1,8 @@
 //! The event count: no wake-up is lost.
 
+use core::future::Future;
 use core::pin::pin;
-use core::task::Poll;
+use core::task::{Context, Poll};
 
 use raddle_parking_lot::EventCount;
 use raddle_platform::suspend::Limits;
@@ -158,6 +159,22 @@ fn waker_replaced_against_notify<P: Platform>() {
         tickets.add();
     });
     assert_eq!(tickets.try_take(), None);
+}
+
+/// A new waker comes too late, and is dropped. What that does must find the queue unlocked.
+fn dropped_waker_uses_the_queue<P: Platform>() {
+    let tickets = Tickets::<P>::new();
+    let used = || {
+        tickets.added.notify_one();
+    };
+    // SAFETY: `used` is declared before the future that has the waker's clone.
+    let waker = unsafe { polled::dropping(&used) };
+    let mut wait = pin!(tickets.added.wait_async(|| tickets.try_take()));
+    assert!(polled::once(wait.as_mut()).is_pending());
+    scope::<P, _>(|threads| {
+        threads.spawn(|| tickets.add());
+        let _ = wait.as_mut().poll(&mut Context::from_waker(&waker));
+    });
 }
 
 /// More are notified than fit into one batch, while one of them goes and another one waits on.
@@ -326,6 +343,13 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             )
             .needs(one)
             .bound(4),
+            Scenario::new(
+                "event_count/dropped_waker_uses_the_queue",
+                "a waker that came too late is dropped when nobody has to wait for that",
+                dropped_waker_uses_the_queue::<P>,
+            )
+            .needs(Needs::ATOMICS.threads(1))
+            .bound(3),
             Scenario::new(
                 "event_count/crowd_against_drop",
                 "of many that are notified at once, each may go at any time and none is forgotten",

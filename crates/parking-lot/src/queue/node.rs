@@ -146,13 +146,14 @@ impl<P: Platform> Node<P> {
         unsafe { self.shared.with_mut(|shared| shared.want = want) }
     }
 
-    /// Exchanges the waker; the caller drops the result after it has released QLOCK.
+    /// Exchanges the waker. The caller drops what is in `waker` then, or was before if this is not
+    /// called, after it has released QLOCK: dropping a waker is foreign code, too.
     ///
     /// # Safety
     /// The caller holds the QLOCK that guards the linked node, or owns the unlinked node.
-    pub(crate) unsafe fn replace_waker(&self, waker: Option<Waker>) -> Option<Waker> {
+    pub(crate) unsafe fn swap_waker(&self, waker: &mut Option<Waker>) {
         // SAFETY: as the caller promises.
-        unsafe { self.shared.with_mut(|shared| core::mem::replace(&mut shared.waker, waker)) }
+        unsafe { self.shared.with_mut(|shared| core::mem::swap(&mut shared.waker, waker)) }
     }
 }
 

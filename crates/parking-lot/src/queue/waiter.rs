@@ -80,11 +80,12 @@ impl<'a, P: Platform, G: Granter<P>> Waiter<'a, P, G> {
     fn replace_waker(&mut self, context: &Context<'_>) {
         let waker = context.waker().clone();
         self.key = WakerKey::of(&waker);
+        let mut waker = Some(waker);
         // SAFETY: QLOCK is held, so the linked node's waker is the caller's to change.
-        let replace = |_: &mut List<P>, node: &Node<P>| unsafe { node.replace_waker(Some(waker)) };
-        // The old waker is dropped here, not under QLOCK. If there is a verdict instead it went to
-        // that one; but then the caller is about to see it.
-        drop(self.if_linked(replace));
+        let replace = |_: &mut List<P>, node: &Node<P>| unsafe { node.swap_waker(&mut waker) };
+        // The old waker is dropped at the end, not under QLOCK. If there is a verdict instead it went to
+        // that one, and it is the new waker that is dropped; but then the caller is about to see it.
+        self.if_linked(replace);
     }
 
     fn poll_granted(&mut self, context: &Context<'_>) -> Poll<()> {

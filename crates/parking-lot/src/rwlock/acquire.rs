@@ -149,11 +149,13 @@ impl<'a, P: Platform> Acquire<'a, P> {
     fn replace_waker(&mut self, context: &Context<'_>) {
         let waker = context.waker().clone();
         self.drain.key = WakerKey::of(&waker);
-        // SAFETY: QLOCK is held, so the linked node's waker is the caller's to change.
-        let replace =
-            |_: &mut List<P>, node: &Node<P>| (0, unsafe { node.replace_waker(Some(waker)) });
-        // The old waker is dropped here, not under QLOCK.
-        drop(self.if_linked(replace));
+        let mut waker = Some(waker);
+        let replace = |_: &mut List<P>, node: &Node<P>| {
+            // SAFETY: QLOCK is held, so the linked node's waker is the caller's to change.
+            unsafe { node.swap_waker(&mut waker) };
+        };
+        // The old waker, or the new one if it came too late, is dropped at the end and not under QLOCK.
+        self.if_linked(replace);
     }
 
     fn poll_acquire(&mut self, context: &Context<'_>, patient: bool) -> Poll<()> {

@@ -99,16 +99,25 @@ impl<T, P: Platform> Party<T, P> {
         look_until::<P>(|| self.verdict() != WAITING)
     }
 
-    /// Makes the party ready to be linked.
+    /// Makes the party ready to be linked. Not under the lock: this drops the waker before.
     ///
     /// # Safety
     /// The party is the caller's, and not linked.
-    unsafe fn prepare(&self, value: Option<T>, waker: Waker) {
+    unsafe fn prepare(&self, waker: Waker) {
         self.state.store(WAITING, Ordering::Relaxed);
         // SAFETY: the caller's promise.
-        unsafe {
-            self.shared.with_mut(|shared| (shared.value, shared.waker) = (value, Some(waker)));
-        }
+        unsafe { self.shared.with_mut(|shared| shared.waker = Some(waker)) };
+    }
+
+    /// Puts a value in. There is none, so nothing is dropped.
+    ///
+    /// # Safety
+    /// The party is the caller's: not linked, or linked under the lock that the caller holds.
+    unsafe fn put_value(&self, value: Option<T>) {
+        // SAFETY: the caller's promise.
+        let before =
+            unsafe { self.shared.with_mut(|shared| core::mem::replace(&mut shared.value, value)) };
+        debug_assert!(before.is_none(), "a party is emptied when it ends");
     }
 
     /// # Safety
@@ -232,7 +241,9 @@ impl<T, P: Platform> Rendezvous<T, P> {
         self.give(take_value, |_| Err(Full::Full))
     }
 
-    /// Gives a value to a receiver that blocks; or else does what `otherwise` says, under the lock.
+    /// Gives a value to a receiver that blocks; or else does what `otherwise` says, under the lock. Both
+    /// closures borrow what they use: a message or a waker that was theirs would be dropped under the lock,
+    /// and that is foreign code.
     fn give(
         &self,
         take_value: impl FnOnce() -> T,
@@ -247,7 +258,7 @@ impl<T, P: Platform> Rendezvous<T, P> {
                 let Some(receiver) = queues.receivers.pop() else {
                     return otherwise(queues).map(|()| None);
                 };
-                (*receiver).shared.with_mut(|shared| shared.value = Some(take_value()));
+                (*receiver).put_value(Some(take_value()));
                 Ok((*receiver).settle(DONE))
             }
         })?;
@@ -264,7 +275,7 @@ impl<T, P: Platform> Rendezvous<T, P> {
     }
 
     /// Takes the value of the sender that has waited longest; or else does what `otherwise` says, under
-    /// the lock.
+    /// the lock. The closure borrows, as in [`give`](Self::give).
     fn take(&self, otherwise: impl FnOnce(&mut Queues<T, P>) -> Empty) -> Result<T, Empty> {
         let (value, waker) = self.queues.locked(|queues| {
             // SAFETY: the lock is held. The sender is alive until its verdict.
@@ -391,14 +402,15 @@ impl<'a, T, P: Platform> Giving<'a, T, P> {
             this.queued = end.is_pending();
             return end.map(|value| value.map_or(Ok(()), Err));
         }
-        let waker = context.waker().clone();
+        // SAFETY: the party is not linked.
+        unsafe { this.party.prepare(context.waker().clone()) };
         let message = Cell::new(value.take());
         let taken = || message.take().unwrap_or_else(|| unreachable!("a message to send"));
         let party: *const Party<T, P> = &raw const this.party;
         let given = rendezvous.give(taken, |queues| {
             // SAFETY: the lock is held, and the party not linked; it is pinned, and leaves before it dies.
             unsafe {
-                (*party).prepare(message.take(), waker);
+                (*party).put_value(message.take());
                 queues.senders.push(party);
             }
             this.queued = true;
@@ -459,14 +471,12 @@ impl<'a, T, P: Platform> Taking<'a, T, P> {
             this.queued = end.is_pending();
             return end;
         }
-        let waker = context.waker().clone();
+        // SAFETY: the party is not linked.
+        unsafe { this.party.prepare(context.waker().clone()) };
         let party: *const Party<T, P> = &raw const this.party;
         let taken = rendezvous.take(|queues| {
             // SAFETY: as in `Giving`.
-            unsafe {
-                (*party).prepare(None, waker);
-                queues.receivers.push(party);
-            }
+            unsafe { queues.receivers.push(party) };
             this.queued = true;
             Empty::Empty
         });
