@@ -49,8 +49,8 @@
 //!
 //! `notify_one` chooses a waiter: unlinks it and owes it the verdict WOKEN. That waiter makes an attempt
 //! *after* it has seen the verdict, and then the notification has done its work, whatever came of the
-//! attempt. A waiter that goes away chosen but without such an attempt (its future is dropped, or an
-//! attempt before the verdict succeeded) notifies another one instead
+//! attempt. A waiter that goes away chosen but without such an attempt (its future is dropped, the attempt
+//! panics, or one before the verdict succeeded) notifies another one instead
 //! (`event_count/dropped_future_passes_on`, `event_count/timeout_passes_on`). No fence is needed for that:
 //! whoever was queued when the first one was chosen is in the word that its verdict has published, and
 //! whoever queues later takes QLOCK after the notifier, and sees the change by that.
@@ -291,10 +291,14 @@ impl<P: Platform> EventCount<P> {
         let result = suspend::wait::<P, _>(limits, |context| {
             waiter.as_mut().poll_marked(context, &mut attempt, &mut mark)
         });
-        match result {
-            Err(_) if waiter.project().was_chosen_after_all() => attempt().map_or(result, Ok),
-            result => result,
+        let waiter = waiter.project();
+        if result.is_err() && waiter.was_chosen_after_all() {
+            let mut owed = waiter.owed();
+            let found = attempt();
+            owed.settle();
+            return found.map_or(result, Ok);
         }
+        result
     }
 
     fn lock_queue(&self) -> List<P> {
@@ -357,8 +361,10 @@ impl<'a, P: Platform> EventWaiter<'a, P> {
         mut mark: impl FnMut(),
     ) -> Poll<T> {
         let this = self.project();
-        this.look_at_verdict();
-        if let Some(value) = attempt() {
+        let mut owed = this.look_at_verdict();
+        let found = attempt();
+        owed.settle();
+        if let Some(value) = found {
             return this.succeed(value);
         }
         if this.queued {
@@ -366,11 +372,13 @@ impl<'a, P: Platform> EventWaiter<'a, P> {
                 return this.pending();
             }
             // Chosen meanwhile, and the old waker was woken.
-            this.look_at_verdict();
+            owed = this.look_at_verdict();
         }
         this.enqueue(context);
         mark();
-        match attempt() {
+        let found = attempt();
+        owed.settle();
+        match found {
             Some(value) => this.succeed(value),
             None => this.pending(),
         }
@@ -403,12 +411,20 @@ impl<'a, P: Platform> EventWaiter<'a, P> {
         Poll::Pending
     }
 
-    /// An attempt will follow, so a notification will have done its work.
-    fn look_at_verdict(&mut self) {
-        if self.queued && self.node.verdict() == WOKEN {
-            self.queued = false;
-            self.again = true;
+    /// An attempt will follow, after which a notification will have done its work.
+    fn look_at_verdict(&mut self) -> Owed<'a, P> {
+        if !self.queued || self.node.verdict() != WOKEN {
+            return Owed(None);
         }
+        self.queued = false;
+        self.again = true;
+        self.owed()
+    }
+
+    /// What the waiter owes, which was chosen.
+    fn owed(&self) -> Owed<'a, P> {
+        // SAFETY: chosen, so the node is the waiter's again.
+        Owed(if unsafe { self.node.want() } == ALL { None } else { Some(self.event) })
     }
 
     fn enqueue(&mut self, context: &Context<'_>) {
@@ -469,9 +485,8 @@ impl<'a, P: Platform> EventWaiter<'a, P> {
     }
 
     fn go_away(&mut self) {
-        // SAFETY: chosen, so the node is the waiter's again.
-        if self.was_chosen_after_all() && unsafe { self.node.want() } != ALL {
-            self.event.notify_slow(1);
+        if self.was_chosen_after_all() {
+            drop(self.owed());
         }
     }
 }
@@ -485,6 +500,27 @@ impl<P: Platform> Drop for EventWaiter<'_, P> {
 impl<P: Platform> fmt::Debug for EventWaiter<'_, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventWaiter").field("queued", &self.queued).finish_non_exhaustive()
+    }
+}
+
+/// What a chosen waiter owes to the others: an attempt of its own. If that does not come, because the
+/// waiter goes away or the attempt panics, another one is notified.
+#[must_use = "dropping it notifies"]
+struct Owed<'a, P: Platform>(Option<&'a EventCount<P>>);
+
+impl<P: Platform> Owed<'_, P> {
+    /// The attempt was made.
+    fn settle(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl<P: Platform> Drop for Owed<'_, P> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(event) = self.0 {
+            event.notify_slow(1);
+        }
     }
 }
 

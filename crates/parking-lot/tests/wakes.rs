@@ -126,3 +126,28 @@ fn a_waker_that_panics_keeps_no_other_from_being_woken() {
         a_panic_of(count - 1, count);
     }
 }
+
+#[test]
+fn an_attempt_that_panics_passes_its_notification_on() {
+    let event = EventCount::new();
+    let panics = AtomicBool::new(false);
+    let bad = || {
+        assert!(!panics.load(Ordering::SeqCst), "an attempt that panics");
+        None::<()>
+    };
+    let wakes = Arc::new(AtomicUsize::new(0));
+    let mut first = Box::pin(event.wait_async(bad));
+    let mut second = Box::pin(event.wait_async(|| None::<()>));
+    let waker = Waker::from(Arc::new(Panics { panics: false, wakes: wakes.clone() }));
+    assert!(first.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    panics.store(true, Ordering::SeqCst);
+    assert!(event.notify_one());
+    let poll = catch_unwind(AssertUnwindSafe(|| {
+        first.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }));
+    assert!(poll.is_err(), "the attempt panics");
+    assert_eq!(wakes.load(Ordering::SeqCst), 1, "the other one is notified");
+    drop(first);
+    assert_eq!(wakes.load(Ordering::SeqCst), 1, "once");
+}
