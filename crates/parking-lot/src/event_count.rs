@@ -40,7 +40,8 @@
 //!
 //! A structure whose changes are read-modify-writes of one word needs no fence: the waiter leaves a
 //! *mark* in that very word after it has linked its node, by a read-modify-write too. Whoever changes the
-//! word later finds the mark, and whoever changed it before is seen by the attempt that follows. The
+//! word later finds the mark, and whoever changed it before is seen by the attempt that follows. The mark
+//! releases, and who finds it acquires it, so that the node is in the queue when that is looked at. The
 //! mark is taken away under QLOCK when the queue is empty, so it stands whenever somebody is queued
 //! who has got beyond the marking ([`EventCount::wait_marked`], [`EventCount::notify_marked`];
 //! `event_count/mark_against_notify`).
@@ -113,10 +114,11 @@ pub struct EventCount<P: Platform = Native> {
 }
 
 impl EventCount {
-    /// An event count for production.
+    /// An event count for production, usable in a `static`.
     #[inline]
-    pub fn new() -> Self {
-        Self::new_in()
+    pub const fn new() -> Self {
+        let word = raddle_platform::native::AtomicUsize::new(0);
+        Self { word, handshake: Native::handshake() }
     }
 }
 
@@ -154,10 +156,13 @@ impl<P: Platform> EventCount<P> {
         self.wait_looking(limits, attempt, || self.meet())
     }
 
-    /// As [`wait`](Self::wait), with a mark of the caller's in the place of the fence: `mark` is called
-    /// after the waiter has queued and before its next attempt, and read-modify-writes the word that
-    /// everybody read-modify-writes who could make an attempt succeed. They call
-    /// [`notify_marked`](Self::notify_marked) if they find the mark.
+    /// As [`wait`](Self::wait), with a mark of the caller's in the place of the fence. There is a word that
+    /// everybody read-modify-writes who could make an attempt succeed, and nobody writes otherwise. `mark`
+    /// is called after the waiter has queued and before its next attempt, and sets a bit there by a
+    /// read-modify-write **that releases**. Whoever finds the bit then **acquires** it, by the
+    /// read-modify-write that found it or by a load of the word afterwards, and calls
+    /// [`notify_marked`](Self::notify_marked). Without that pair it could look at the queue and not see the
+    /// waiter whose mark it has seen.
     ///
     /// # Errors
     /// As [`wait`](Self::wait).
@@ -204,8 +209,9 @@ impl<P: Platform> EventCount<P> {
     }
 
     /// Notifies up to `count` (all, if that is `usize::MAX`) that have waited longest, without a fence:
-    /// the caller has found the mark of [`wait_marked`](Self::wait_marked). `unmark` is called if nobody
-    /// is queued any more, while nobody can queue; it takes the mark away, and does nothing else.
+    /// the caller has found the mark of [`wait_marked`](Self::wait_marked), and has acquired the value of
+    /// the word that had it, or a later one. `unmark` is called if nobody is queued any more, while nobody
+    /// can queue; it takes the mark away by a read-modify-write of any ordering, and does nothing else.
     #[cold]
     #[track_caller]
     pub fn notify_marked(&self, count: usize, unmark: impl FnOnce()) -> usize {

@@ -151,3 +151,9 @@ fn an_attempt_that_panics_passes_its_notification_on() {
     drop(first);
     assert_eq!(wakes.load(Ordering::SeqCst), 1, "once");
 }
+
+#[test]
+fn an_event_count_can_stand_in_a_static() {
+    static EVENT: EventCount = EventCount::new();
+    assert_eq!(EVENT.notify_all(), 0, "nobody waits");
+}

@@ -248,13 +248,15 @@ impl<P: Platform> Marked<P> {
             None
         };
         let mark = || {
-            self.word.fetch_or(MARK, Ordering::Relaxed);
+            // ORDERING: pairs with the acquiring addition in `add`, for the queue.
+            self.word.fetch_or(MARK, Ordering::Release);
         };
         self.event.wait_marked(Limits::NONE, attempt, mark).expect("no limit");
     }
 
     fn add(&self) {
-        if self.word.fetch_add(TICKET, Ordering::Relaxed) & MARK != 0 {
+        // ORDERING: pairs with the releasing mark in `take`.
+        if self.word.fetch_add(TICKET, Ordering::Acquire) & MARK != 0 {
             self.event.notify_marked(1, || {
                 self.word.fetch_and(!MARK, Ordering::Relaxed);
             });

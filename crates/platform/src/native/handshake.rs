@@ -7,6 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub struct Handshake(AtomicU32);
 
 impl Handshake {
+    /// Where nobody has met yet.
+    pub const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
     /// One side is at its fence.
     #[inline]
     pub fn meet(&self) {

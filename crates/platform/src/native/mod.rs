@@ -44,6 +44,20 @@ pub const SANITIZER: &str = if cfg!(raddle_sanitize = "thread") {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Native;
 
+impl Native {
+    /// The place where the fences of a handshake meet, for what is made in a `const`.
+    #[cfg(not(raddle_sanitize = "thread"))]
+    #[inline]
+    pub const fn handshake() -> <Self as Platform>::Handshake {}
+
+    /// The place where the fences of a handshake meet, for what is made in a `const`.
+    #[cfg(raddle_sanitize = "thread")]
+    #[inline]
+    pub const fn handshake() -> <Self as Platform>::Handshake {
+        Handshake::new()
+    }
+}
+
 impl Platform for Native {
     type AtomicBool = AtomicBool;
     type AtomicU32 = AtomicU32;
