@@ -111,6 +111,26 @@ fn end_happens_after<P: Platform, W: Waiter<P>>() {
     });
 }
 
+/// A send that fails comes after all that the receivers did. The first one may find room.
+fn failed_send_happens_after<P: Platform, W: Waiter<P>>() {
+    let (sender, receiver) = bounded_in::<u32, P>(1);
+    let cell = RaceCell::<u32, P>::new_in(0);
+    scope::<P, _>(|threads| {
+        let cell = &cell;
+        threads.spawn(move || {
+            // SAFETY: nobody reads before the receiver is gone.
+            unsafe { cell.with_mut(|value| *value = 1) };
+            drop(receiver);
+        });
+        W::run(|| {
+            let failed = W::send(&sender, 1).is_err() || W::send(&sender, 2).is_err();
+            assert!(failed, "there is room for one");
+        });
+        // SAFETY: the receiver is gone.
+        assert_eq!(unsafe { cell.with(|value| *value) }, 1);
+    });
+}
+
 fn close_against_recv<P: Platform, W: Waiter<P>, const CAPACITY: usize>() {
     let (sender, receiver) = bounded_in::<u32, P>(CAPACITY);
     scope::<P, _>(|threads| {
@@ -498,6 +518,14 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             P
         )
         .map(|each| each.needs(two).bound(2))
+        .to_vec(),
+        each_waiter!(
+            "channel/failed_send_happens_after",
+            "what the receivers did is seen after a send that fails because they are gone",
+            failed_send_happens_after,
+            P
+        )
+        .map(|each| each.needs(one).bound(3))
         .to_vec(),
         each_waiter!(
             "channel/dropped_send_passes_on",

@@ -36,7 +36,7 @@
 //! mark and wakes. On the path of messages there is neither a fence nor a look at another word.
 //!
 //! The look sees *claims*, not stamps: a position that is claimed but whose stamp has not come is about
-//! to come, and is waited for ([`Pauses`]), never slept for (`channel/woken_by_a_claim`).
+//! to come, and is waited for ([`Pauses`]), never slept for (`channel/each_item_once`).
 //!
 //! # Orderings
 //!
@@ -46,7 +46,9 @@
 //!   the queue when it is looked at. All writes to the word are read-modify-writes, so the mark heads
 //!   a release sequence that every later value belongs to.
 //! - CLOSED is released, and acquired by who finds the channel at its end: what was done before the last
-//!   sender went is visible then (`channel/end_happens_after`).
+//!   sender went is visible to a receiver then (`channel/end_happens_after`), and what was done before the
+//!   last receiver went to a sender (`channel/failed_send_happens_after`). A send that succeeds does not
+//!   pay for that.
 
 use core::mem::MaybeUninit;
 
@@ -139,6 +141,8 @@ impl<T, P: Platform> Array<T, P> {
         // HAMMER-WAIT-LOOP: channel-slot
         loop {
             if tail & CLOSED != 0 {
+                // ORDERING: pairs with the releasing fetch_or in `close`: what came before the end.
+                self.tail.load(Ordering::Acquire);
                 return Err(Full::Disconnected);
             }
             let position = tail & !FLAGS;
@@ -162,7 +166,12 @@ impl<T, P: Platform> Array<T, P> {
             let head = self.head.load(Ordering::Relaxed);
             if (head & !FLAGS).wrapping_add(self.lap) == position {
                 // Both or none: who sleeps is woken by the flag in `head`.
-                return Err(if head & CLOSED != 0 { Full::Disconnected } else { Full::Full });
+                if head & CLOSED == 0 {
+                    return Err(Full::Full);
+                }
+                // ORDERING: pairs with the second releasing fetch_or in `close`.
+                self.head.load(Ordering::Acquire);
+                return Err(Full::Disconnected);
             }
             let before = tail;
             tail = self.tail.load(Ordering::Relaxed);
@@ -275,12 +284,13 @@ impl<T, P: Platform> Array<T, P> {
 
     /// Ends the channel behind what is in the buffer. Returns whether it had not ended before.
     pub(super) fn close(&self) -> bool {
-        // ORDERING: pairs with the acquiring load in `claim_value`.
+        // ORDERING: pairs with the acquiring loads in `claim_value` and `claim_room`.
         let tail = self.tail.fetch_or(CLOSED, Ordering::Release);
         if tail & CLOSED != 0 {
             return false;
         }
-        let head = self.head.fetch_or(CLOSED, Ordering::Relaxed);
+        // ORDERING: pairs with the acquiring load of the head in `claim_room`.
+        let head = self.head.fetch_or(CLOSED, Ordering::Release);
         if tail & WAITING != 0 {
             self.wake_receivers(usize::MAX);
         }
