@@ -469,3 +469,36 @@ fn many_threads_of_all_policies_account_for_every_item() {
         drop(publisher);
     });
 }
+
+#[test]
+fn a_stream_ends_when_its_chunks_cannot_be_numbered_any_more() {
+    for capacity in [1, 3, 8, 64] {
+        let publisher = broadcast::publisher_near_the_end::<u64, Native>(capacity, 3);
+        let mut subscriber = publisher.subscribe_with(Policy::DropOldest, Start::Oldest);
+        let mut received = Vec::new();
+        let mut published = 0;
+        while publisher.publish(published).is_ok() {
+            published += 1;
+            assert_eq!(subscriber.lag(), 1);
+            received.push(subscriber.recv().expect("nothing is lost"));
+        }
+        assert_eq!(published % 3, 0, "three whole chunks");
+        assert!(published > 0);
+        assert_eq!(received, (0..published).collect::<Vec<_>>());
+        assert!(publisher.is_closed());
+        assert!(matches!(publisher.publish(7), Err(PublishError::Closed(7))));
+        let Err(RecvError::Failed(failure)) = subscriber.recv() else { panic!("it has failed") };
+        assert!(failure.get().is::<broadcast::Exhausted>());
+        let late = publisher.subscribe_with(Policy::Block, Start::Now).recv();
+        assert!(matches!(late, Err(RecvError::Failed(_))), "also for who comes late");
+    }
+}
+
+#[test]
+fn a_subscriber_that_lags_receives_the_rest_of_a_stream_that_has_no_more_numbers() {
+    let publisher = broadcast::publisher_near_the_end::<u64, Native>(4, 3);
+    let mut subscriber = publisher.subscribe_with(Policy::Block, Start::Now);
+    assert_eq!((0..9).take_while(|item| publisher.publish(*item).is_ok()).count(), 3);
+    let received: Vec<_> = std::iter::from_fn(|| subscriber.recv().ok()).collect();
+    assert_eq!(received, [0, 1, 2]);
+}

@@ -39,6 +39,20 @@ impl<P: Platform> fmt::Display for Failure<P> {
     }
 }
 
+/// The error with which a stream is closed that has used up the numbers of its chunks: 2^47 of them. A
+/// stream of a capacity below 8, which opens a chunk for each item, gets there in 16 days if it publishes
+/// one in every 10 ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exhausted;
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the stream has published all that it can number: make a new one")
+    }
+}
+
+impl Error for Exhausted {}
+
 /// Why there is no item. After [`Lagged`](Self::Lagged) and [`Cancelled`](Self::Cancelled) the next
 /// call goes on; the others are final, and every further call returns them again.
 #[derive(Clone, Debug)]

@@ -86,6 +86,14 @@
 //! `broadcast/close_against_receive`). Publishers that are held back sleep on another one, which who leaves
 //! the last chunk that blocks, or is dropped, notifies (`broadcast/block_against_receive`).
 //!
+//! # The end of the numbers
+//!
+//! There are 2^47 chunk numbers. Who finds them used up closes the stream with [`Exhausted`]: its
+//! publishers get [`Closed`](PublishError::Closed), and its subscribers all that was published and then
+//! [`Failed`](RecvError::Failed). A number is never used twice.
+//!
+//! # The end
+//!
 //! `end` is written once, and slots before it are claimed by then. So a subscriber that stands at `end` or
 //! beyond will never find its slot ready, and one that stands before it will.
 
@@ -97,7 +105,7 @@ mod state;
 mod stream;
 mod subscriber;
 
-pub use error::{Failure, PublishError, RecvError, RecvTimeoutError, TryRecvError};
+pub use error::{Exhausted, Failure, PublishError, RecvError, RecvTimeoutError, TryRecvError};
 pub use publisher::{Publish, Publisher};
 pub use shared::Start;
 pub use stream::{IntoIter, Iter, Recv};
@@ -135,6 +143,12 @@ pub enum Policy {
 /// If `capacity` is 0.
 pub fn channel<T>(capacity: usize) -> (Publisher<T>, Subscriber<T>) {
     channel_in(capacity)
+}
+
+/// A publisher whose stream ends after `chunks` more chunks, for tests of that end.
+#[doc(hidden)]
+pub fn publisher_near_the_end<T, P: Platform>(capacity: usize, chunks: u64) -> Publisher<T, P> {
+    Publisher::starting_with(capacity, shared::LAST_NUMBER + 1 - chunks)
 }
 
 /// As [`channel`], in the world `P`.

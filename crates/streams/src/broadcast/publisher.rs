@@ -44,6 +44,11 @@ impl<T, P: Platform> Publisher<T, P> {
         Self { shared: Arc::new_in(Shared::new(capacity)) }
     }
 
+    /// A publisher of a new stream whose first chunk has the number `first`.
+    pub(super) fn starting_with(capacity: usize, first: u64) -> Self {
+        Self { shared: Arc::new_in(Shared::starting_with(capacity, first)) }
+    }
+
     /// Subscribes from now on, with [`Policy::DropOldest`].
     pub fn subscribe(&self) -> Subscriber<T, P> {
         self.subscribe_with(Policy::DropOldest, Start::Now)

@@ -9,7 +9,7 @@ use raddle_platform::{Atomic, AtomicInt, Ordering, Platform};
 
 use super::Policy;
 use super::chunk::Chunk;
-use super::error::Failure;
+use super::error::{Exhausted, Failure};
 use super::state::{Garbage, Hindrance, Place, Share, State};
 
 /// The claims in the tail word. Each publisher adds at most one after the last slot is claimed, so
@@ -17,6 +17,9 @@ use super::state::{Garbage, Hindrance, Place, Share, State};
 const CLAIMS: u64 = (1 << 16) - 1;
 const CLOSED: u64 = 1 << 16;
 const NUMBER_SHIFT: u32 = 17;
+/// The last chunk that has a number: with the next one the tail word would begin anew, and subscribers
+/// would take old chunks for new ones.
+pub(super) const LAST_NUMBER: u64 = (1 << (64 - NUMBER_SHIFT)) - 1;
 
 /// The end of a stream that is open.
 const OPEN: u64 = u64::MAX;
@@ -60,6 +63,8 @@ enum Opening {
     Full,
     Unwritten,
     Closed,
+    /// The last chunk is used up.
+    Exhausted,
 }
 
 /// Why nothing was published.
@@ -70,6 +75,12 @@ pub(super) enum Refusal {
 
 impl<T, P: Platform> Shared<T, P> {
     pub(super) fn new(capacity: usize) -> Self {
+        Self::starting_with(capacity, 1)
+    }
+
+    /// A stream whose first chunk has the number `first`.
+    pub(super) fn starting_with(capacity: usize, first: u64) -> Self {
+        assert!((1..=LAST_NUMBER).contains(&first), "chunks are numbered from 1");
         assert!(capacity > 0, "a stream holds one item at least");
         let size = (capacity / 4).clamp(1, 64);
         let size = 1 << size.ilog2();
@@ -78,12 +89,12 @@ impl<T, P: Platform> Shared<T, P> {
         let most = capacity.div_ceil(size) + usize::from(size > 1);
         let ring = (0..most.next_power_of_two()).map(|_| P::AtomicPtr::new(ptr::null_mut()));
         Self {
-            // As if a chunk 0 had been used up.
-            tail: P::AtomicU64::new(size as u64),
+            // As if the chunk before had been used up.
+            tail: P::AtomicU64::new(((first - 1) << NUMBER_SHIFT) | size as u64),
             end: P::AtomicU64::new(OPEN),
             size,
             ring: ring.collect(),
-            state: Spinlock::new(State::new(size, most)),
+            state: Spinlock::new(State::new(size, most, first)),
             items: EventCount::new_in(),
             space: EventCount::new_in(),
         }
@@ -190,6 +201,10 @@ impl<T, P: Platform> Shared<T, P> {
                 Opening::Unwritten => backoff.pause::<P>(),
                 Opening::Full => return Err((Refusal::Full, value)),
                 Opening::Closed => return Err((Refusal::Closed, value)),
+                Opening::Exhausted => {
+                    // Made before the lock is taken.
+                    self.close(Some(Failure::new(Exhausted)));
+                }
             }
         }
     }
@@ -208,8 +223,11 @@ impl<T, P: Platform> Shared<T, P> {
             Some(Hindrance::Unwritten) => return Opening::Unwritten,
             None => {}
         }
-        let Some(chunk) = spare.take() else { return Opening::NoSpare };
         let number = state.tail() + 1;
+        if number > LAST_NUMBER {
+            return Opening::Exhausted;
+        }
+        let Some(chunk) = spare.take() else { return Opening::NoSpare };
         let place = number as usize & (self.ring.len() - 1);
         self.ring[place].store(Arc::as_ptr(&chunk).cast_mut(), Ordering::Relaxed);
         state.push(chunk, garbage);

@@ -64,7 +64,8 @@ pub(super) struct Place<T, P: Platform> {
     pub(super) lost: u64,
 }
 
-/// Chunks are numbered from 1. Opened are 1 to [`tail`](Self::tail), retained the last ones of them.
+/// Chunks are numbered from 1 (or later, in tests). Opened are those to [`tail`](Self::tail), retained the
+/// last ones of them.
 pub(super) struct State<T, P: Platform> {
     size: usize,
     most: usize,
@@ -91,12 +92,13 @@ pub(super) enum Hindrance {
 }
 
 impl<T, P: Platform> State<T, P> {
-    pub(super) fn new(size: usize, most: usize) -> Self {
+    /// The first chunk will have the number `first`.
+    pub(super) fn new(size: usize, most: usize, first: u64) -> Self {
         Self {
             size,
             most,
             retained: VecDeque::with_capacity(most.min(64)),
-            first: 1,
+            first,
             ahead: Here::default(),
             backlogs: BTreeMap::new(),
             next_backlog: 0,
