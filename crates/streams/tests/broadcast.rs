@@ -502,3 +502,91 @@ fn a_subscriber_that_lags_receives_the_rest_of_a_stream_that_has_no_more_numbers
     let received: Vec<_> = std::iter::from_fn(|| subscriber.recv().ok()).collect();
     assert_eq!(received, [0, 1, 2]);
 }
+
+/// A stream of chunks of one item, four of which it keeps.
+#[test]
+fn a_subscriber_is_cut_off_when_the_chunk_after_the_one_in_its_hand_is_gone() {
+    let publisher = Publisher::new(4);
+    let mut alone = publisher.subscribe_with(Policy::Disconnect, Start::Now);
+    for item in 1..=2 {
+        publisher.publish(item).unwrap();
+    }
+    assert_eq!(alone.recv().unwrap(), 1);
+    for item in 3..=6 {
+        publisher.publish(item).unwrap();
+    }
+    // Nobody else needs 3 to 5, so they went with 2, which this one had in its hand.
+    let (items, told) = drain(&mut alone);
+    assert_eq!(items, [2]);
+    assert!(matches!(told, TryRecvError::Other(RecvError::CutOff(3))), "{told:?}");
+}
+
+#[test]
+fn a_subscriber_is_not_cut_off_if_others_keep_the_chunk_that_it_goes_on_with() {
+    let publisher = Publisher::new(4);
+    let mut cut = publisher.subscribe_with(Policy::Disconnect, Start::Now);
+    let _slow = publisher.subscribe();
+    for item in 1..=2 {
+        publisher.publish(item).unwrap();
+    }
+    assert_eq!(cut.recv().unwrap(), 1);
+    for item in 3..=6 {
+        publisher.publish(item).unwrap();
+    }
+    let (items, told) = drain(&mut cut);
+    assert_eq!(items, [2, 3, 4, 5, 6]);
+    assert!(matches!(told, TryRecvError::Empty), "{told:?}");
+}
+
+#[test]
+fn a_subscriber_with_nothing_in_its_hand_is_cut_off_before_it_has_received_anything() {
+    let publisher = Publisher::new(4);
+    let mut cut = publisher.subscribe_with(Policy::Disconnect, Start::Now);
+    let _slow = publisher.subscribe();
+    for item in 1..=5 {
+        publisher.publish(item).unwrap();
+    }
+    let (items, told) = drain(&mut cut);
+    assert_eq!(items, []);
+    assert!(matches!(told, TryRecvError::Other(RecvError::CutOff(1))), "{told:?}");
+}
+
+/// Chunks of two items, five of which are kept; the last one is half full when the stream is closed.
+#[test]
+fn a_cut_off_subscriber_is_told_how_many_items_were_given_up() {
+    let publisher = Publisher::new(8);
+    let mut cut = publisher.subscribe_with(Policy::Disconnect, Start::Now);
+    publisher.publish(1).unwrap();
+    assert_eq!(cut.recv().unwrap(), 1);
+    for item in 2..=11 {
+        publisher.publish(item).unwrap();
+    }
+    publisher.close();
+    let (items, told) = drain(&mut cut);
+    assert_eq!(items, [2], "the rest of the chunk in its hand");
+    assert!(matches!(told, TryRecvError::Other(RecvError::CutOff(9))), "{told:?}");
+}
+
+#[test]
+fn the_oldest_item_is_that_of_the_oldest_chunk_that_the_stream_keeps() {
+    let publisher = Publisher::new(8);
+    let oldest = || drain(&mut publisher.subscribe_with(Policy::DropOldest, Start::Oldest)).0;
+    assert_eq!(oldest(), []);
+    let mut fast = publisher.subscribe();
+    publisher.publish(1).unwrap();
+    assert_eq!(fast.recv().unwrap(), 1);
+    assert_eq!(oldest(), [1], "all have received it, but its chunk is not full");
+    publisher.publish(2).unwrap();
+    assert_eq!(oldest(), [1, 2], "somebody is still at the chunk");
+    assert_eq!(fast.recv().unwrap(), 2);
+    assert_eq!(oldest(), [], "all have left it");
+    // Chunks of two items, of which five are kept.
+    let mut slow = publisher.subscribe();
+    publisher.publish(3).unwrap();
+    assert_eq!(slow.recv().unwrap(), 3);
+    for item in 4..=13 {
+        publisher.publish(item).unwrap();
+    }
+    assert_eq!(oldest(), (5..=13).collect::<Vec<_>>(), "what was given up is missing");
+    assert_eq!(slow.recv().unwrap(), 4, "also if another one has it in its hand");
+}

@@ -61,7 +61,7 @@ pub enum RecvError<P: Platform = Native> {
     /// So many items between the last one received and the next one are lost to this subscriber.
     Lagged(u64),
     /// The subscriber was too slow and its policy is to [disconnect](super::Policy::Disconnect). When it
-    /// noticed, so many items that it had not received were gone.
+    /// noticed, so many items that it had not received were given up; others may still have been there.
     CutOff(u64),
     /// All items are received, and there will be no more.
     Closed,

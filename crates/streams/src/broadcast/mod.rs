@@ -114,7 +114,9 @@ pub use subscriber::Subscriber;
 use raddle_platform::Platform;
 
 /// What happens to a subscriber that is too slow: it has not left a chunk that the publishers want to
-/// give up because the stream is full.
+/// give up because the stream is full. A subscriber *has a chunk in its hand* from the call that looks for
+/// the first item of it to the call that receives the last one; the latter takes the next one in hand, too,
+/// if that is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// The publishers wait for it. Nothing is lost.
@@ -132,6 +134,11 @@ pub enum Policy {
     DropNewest,
     /// Receives the rest of the chunk in its hand, is then told that it is [cut off](RecvError::CutOff),
     /// and receives nothing more.
+    ///
+    /// Exactly: it is cut off if it has left a chunk, or looks for its first one, and the next one was given
+    /// up by then. The chunk in its hand is given up when it is the oldest of a full stream, and from then
+    /// on none is kept for this subscriber. So the next one is there if others still need it, and then the
+    /// subscriber was fast enough after all, and goes on.
     Disconnect,
 }
 

@@ -19,8 +19,10 @@ use super::{Policy, Subscriber};
 /// Publishes items to all [`Subscriber`]s. Clones publish to the same stream, which is closed when the
 /// last one is dropped.
 ///
-/// Publishing takes constant time, whatever the number of subscribers: two read-modify-writes and a
-/// fence. Once in a chunk it takes the stream's lock.
+/// While nobody sleeps, publishing costs the same for any number of subscribers: one read-modify-write and
+/// one fence. It wakes those that sleep, one after the other. Whoever opens a chunk (as many items as [the
+/// module](super) says) allocates it, takes the stream's lock, and gives a share of the chunk to each
+/// subscriber with [`Policy::DropNewest`] that has room for it; no other policy costs it anything.
 pub struct Publisher<T, P: Platform = Native> {
     shared: Arc<Shared<T, P>, P>,
 }

@@ -48,8 +48,10 @@ pub(super) struct Shared<T, P: Platform> {
 pub enum Start {
     /// With the first item that is published from now on.
     Now,
-    /// With the oldest item that is still there: nothing is missing that a subscriber that is there
-    /// has yet to receive.
+    /// With the first item of the oldest chunk that the stream keeps: what was given up because the stream
+    /// was full is missing, although a subscriber may have it in its hand (or, with
+    /// [`Policy::DropNewest`], in its backlog), and so are chunks that all have left. What others have
+    /// received is there if it stands in a chunk that somebody is still at, or in one that is not full.
     Oldest,
 }
 

@@ -152,7 +152,14 @@ impl<T, P: Platform> State<T, P> {
 
     /// Where a subscriber that is counted at chunk `number` goes on.
     pub(super) fn find(&self, number: u64) -> Place<T, P> {
-        let lost = self.first.saturating_sub(number) * self.size as u64;
+        let mut lost = self.first.saturating_sub(number) * self.size as u64;
+        if lost > 0
+            && self.retained.is_empty()
+            && let Some(count) = self.closed
+        {
+            // The last chunk is among them, and was not filled any more.
+            lost -= (self.size - count) as u64;
+        }
         Place { lost, ..self.place(number.max(self.first)) }
     }
 
