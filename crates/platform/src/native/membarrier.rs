@@ -27,13 +27,19 @@ fn membarrier(command: libc::c_int) -> bool {
 
 #[inline(always)]
 pub(super) fn light() {
-    if MODE.load(Ordering::Relaxed) == EXPEDITED {
-        // ORDERING: pairs with the kernel's full fence on this processor, which `heavy` asks for.
-        compiler_fence(Ordering::SeqCst);
-    } else {
-        // ORDERING: pairs with `heavy`, which may not be expedited.
-        fence(Ordering::SeqCst);
+    if MODE.load(Ordering::Relaxed) != EXPEDITED {
+        full();
     }
+    // ORDERING: pairs with the kernel's full fence on this processor, which `heavy` asks for.
+    compiler_fence(Ordering::SeqCst);
+}
+
+/// Out of the way of light fences that are light.
+#[cold]
+#[inline(never)]
+fn full() {
+    // ORDERING: pairs with `heavy`, which may not be expedited.
+    fence(Ordering::SeqCst);
 }
 
 #[inline(never)]

@@ -95,7 +95,7 @@ impl<T: Send + Sync + 'static, P: Platform> Versioned<T, P> {
     ///
     /// The guard [pins](crate::epoch) the thread: keep it short, and drop it before anything that may
     /// block.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn read(&self) -> VersionGuard<'_, T, P> {
         let _inside = P::called();

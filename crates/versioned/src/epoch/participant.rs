@@ -11,6 +11,18 @@ use raddle_platform::{Atomic, Ordering, Platform, SlotKey, Threads, global, susp
 use super::bag::{Bag, Retired};
 use crate::world::{self, World};
 
+/// What is to be done at the end of the outermost pin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Then {
+    collect: bool,
+    /// Give up the participant: a thread-local's destructor uses it after the thread's exits.
+    leave: bool,
+}
+
+impl Then {
+    const NOTHING: Self = Self { collect: false, leave: false };
+}
+
 /// What a thread needs to pin itself, and what it has retired.
 ///
 /// `repr(C)`: it begins with its [`Pins`], where the platform looks for them.
@@ -18,16 +30,14 @@ use crate::world::{self, World};
 pub(crate) struct Participant<P: Platform> {
     /// How many guards there are. Only its thread has a look.
     pins: Pins,
-    /// The thread wants to collect when it is not pinned any more. As above.
-    wants_to_collect: Cell<bool>,
+    /// What the thread does when it is not pinned any more. As above.
+    then: Cell<Then>,
     /// The place of a snapshot that this thread used last. As above.
     pub(crate) last_slot: Cell<*const ()>,
     /// Where it lives.
     world: *const World<P>,
     /// Keeps the world. As above; none if no thread has the participant.
     handle: Cell<Option<global::Handle<World<P>>>>,
-    /// A thread-local's destructor uses it after the thread's exits: it is given up at each unpin.
-    temporary: Cell<bool>,
     /// The era in which its thread pinned itself; 0 if it is not pinned.
     era: CachePadded<P::AtomicU64>,
     /// Whether a thread has it.
@@ -70,7 +80,8 @@ fn enter<'a, P: Platform>() -> &'a Participant<P> {
     let participant = unsafe { &*raw };
     participant.handle.set(Some(world.clone()));
     let exit = Exit { participant: raw, world };
-    participant.temporary.set(!P::Threads::on_exit(Box::new(move || exit.run())));
+    let leave = !P::Threads::on_exit(Box::new(move || exit.run()));
+    participant.then.set(Then { leave, ..Then::NOTHING });
     participant
 }
 
@@ -102,11 +113,10 @@ impl<P: Platform> Participant<P> {
     fn new(world: &World<P>) -> Self {
         Self {
             pins: Pins::default(),
-            wants_to_collect: Cell::new(false),
+            then: Cell::new(Then::NOTHING),
             last_slot: Cell::new(ptr::null()),
             world,
             handle: Cell::new(None),
-            temporary: Cell::new(false),
             era: CachePadded::new(P::AtomicU64::new(0)),
             taken: P::AtomicBool::new(true),
             next: Cell::new(ptr::null()),
@@ -175,7 +185,7 @@ impl<P: Platform> Participant<P> {
             // ORDERING: pairs with the acquiring load of `pinned_since`: what was read happened
             // before it is freed.
             self.era.store(0, Ordering::Release);
-            if self.wants_to_collect.get() || self.temporary.get() {
+            if self.then.get() != Then::NOTHING {
                 self.after_unpin();
             }
         }
@@ -185,14 +195,14 @@ impl<P: Platform> Participant<P> {
     #[inline(never)]
     fn after_unpin(&self) {
         // Before foreign code runs, which may pin and unpin: once it has left, others have it.
-        let leaves = self.temporary.replace(false);
-        if self.wants_to_collect.replace(false) {
+        let Then { collect, leave } = self.then.replace(Then::NOTHING);
+        if collect {
             let kept = self.collect();
             if kept >= P::CELL_BOUNDS.garbage_limit && !P::Threads::panicking() {
                 self.wait_for_room();
             }
         }
-        if leaves {
+        if leave {
             self.leave();
         }
     }
@@ -201,7 +211,7 @@ impl<P: Platform> Participant<P> {
     pub(super) fn retire(&self, retired: Retired) {
         let (items, fresh) = self.bag.locked(|bag| bag.push(retired));
         if fresh >= P::CELL_BOUNDS.garbage_batch || items >= P::CELL_BOUNDS.garbage_limit {
-            self.wants_to_collect.set(true);
+            self.want_to_collect();
         }
         if items == 1 {
             self.world().epochs.janitor.told_of_garbage();
@@ -210,7 +220,7 @@ impl<P: Platform> Participant<P> {
 
     /// Collects at the end of the outermost pin.
     pub(super) fn want_to_collect(&self) {
-        self.wants_to_collect.set(true);
+        self.then.set(Then { collect: true, ..self.then.get() });
     }
 
     /// Frees of the bag what nobody can read any more. Returns how much is kept.
@@ -263,7 +273,7 @@ impl<P: Platform> Participant<P> {
         }
         // After the destructors, which may pin.
         P::Threads::set_slot(SlotKey::Epoch, ptr::null_mut());
-        self.wants_to_collect.set(false);
+        self.then.set(Then::NOTHING);
         let world = self.handle.take();
         // ORDERING: pairs with the acquiring swap in `take_over`, for the cells.
         self.taken.swap(false, Ordering::Release);
