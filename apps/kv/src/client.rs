@@ -10,7 +10,9 @@ use core::time::Duration;
 
 use raddle::on::{Atomic, Clock, Instant, Mutex, Native, Ordering, Platform};
 
+use crate::config::SlowSubscribers;
 use crate::memory::Ledger;
+use crate::outbox::{Outbox, Patience};
 use crate::protocol::Protocol;
 
 /// Why a client is cut off.
@@ -70,13 +72,19 @@ pub struct Activity<P: Platform> {
     pub protocol: P::AtomicUsize,
 }
 
-/// Messages for a subscriber that its connection has not taken yet.
-#[derive(Debug, Default)]
-struct Outbox {
-    bytes: Vec<u8>,
-    /// Bytes that the connection has taken and not sent yet.
-    unsent: usize,
-    protocol: Protocol,
+/// What became of a message for one subscriber.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Whether the subscriber is one of those who got it. It is not if the message was dropped
+    /// because it did not fit. It is if older ones were dropped for it, whatever is dropped for
+    /// others later; and if the subscriber is cut off, which tells it of the loss.
+    pub counts: bool,
+    /// How many messages of this subscriber were dropped: this one, or older ones.
+    pub dropped: usize,
+}
+
+impl Delivery {
+    const KEPT: Self = Self { counts: true, dropped: 0 };
 }
 
 /// One client.
@@ -98,6 +106,7 @@ pub struct Client<P: Platform = Native> {
     /// 0, or one more than the index of the reason in [`Cut::ALL`].
     fate: P::AtomicU32,
     outbox: Mutex<Outbox, P>,
+    policy: SlowSubscribers,
     /// Whether the outbox holds something.
     news: P::AtomicBool,
     waker: Waker,
@@ -117,6 +126,7 @@ impl<P: Platform> Client<P> {
         id: u64,
         peer: String,
         local: String,
+        patience: Patience,
         waker: Waker,
         interrupt: Box<dyn Fn() + Send + Sync>,
     ) -> Self {
@@ -138,7 +148,8 @@ impl<P: Platform> Client<P> {
             description: Mutex::new_in(Description::default()),
             memory: P::AtomicUsize::new(0),
             fate: P::AtomicU32::new(0),
-            outbox: Mutex::new_in(Outbox::default()),
+            outbox: Mutex::new_in(Outbox::new(patience)),
+            policy: patience.policy,
             news: P::AtomicBool::new(false),
             waker,
             interrupt,
@@ -190,7 +201,7 @@ impl<P: Platform> Client<P> {
     pub fn set_protocol(&self, protocol: Protocol) {
         let version = if protocol == Protocol::Resp3 { 3 } else { 2 };
         self.activity.protocol.store(version, Ordering::Relaxed);
-        self.outbox.lock().protocol = protocol;
+        self.outbox.lock().set_protocol(protocol);
     }
 
     /// Whether messages wait in the outbox. The connection is woken when the first one comes.
@@ -200,40 +211,34 @@ impl<P: Platform> Client<P> {
     }
 
     /// Puts a message into the outbox: a push whose encoding is `parts`, without the type that
-    /// begins it. Never waits; a subscriber whose messages exceed `limit` bytes is cut off.
-    pub fn deliver(&self, ledger: &Ledger<P>, limit: usize, parts: &[&[u8]]) {
+    /// begins it. Never waits. If it does not fit, the [policy](SlowSubscribers) says what happens.
+    pub fn deliver(&self, ledger: &Ledger<P>, parts: &[&[u8]]) -> Delivery {
         if self.fate().is_some() {
-            return;
+            return Delivery::KEPT;
         }
-        let length = 1 + parts.iter().map(|part| part.len()).sum::<usize>();
         let mut outbox = self.outbox.lock();
-        let Outbox { bytes, unsent, protocol } = &mut *outbox;
-        let reason = if bytes.len() + *unsent + length > limit {
-            Some(Cut::OutputBuffer)
-        } else if !ledger.reserve(self, bytes, length) {
-            Some(Cut::ClientMemory)
-        } else {
-            None
-        };
-        if let Some(reason) = reason {
-            // Before the connection can find the outbox empty.
-            let first = self.decide(reason);
-            let bytes = core::mem::take(bytes);
-            drop(outbox);
-            ledger.release(self, bytes.capacity());
-            if first {
-                self.tell();
+        let dropped = match outbox.push(self, ledger, parts) {
+            Ok(dropped) => dropped,
+            Err(reason) if self.policy == SlowSubscribers::Disconnect => {
+                // Before the connection can find the outbox empty.
+                let first = self.decide(reason);
+                let bytes = outbox.take();
+                drop(outbox);
+                ledger.release(self, bytes.capacity());
+                if first {
+                    self.tell();
+                }
+                return Delivery::KEPT;
             }
-            return;
-        }
-        bytes.push(if *protocol == Protocol::Resp3 { b'>' } else { b'*' });
-        parts.iter().for_each(|part| bytes.extend_from_slice(part));
+            Err(_) => return Delivery { counts: false, dropped: 1 },
+        };
         let first = !self.news.load(Ordering::Relaxed);
         self.news.store(true, Ordering::Relaxed);
         drop(outbox);
         if first {
             self.waker.wake_by_ref();
         }
+        Delivery { counts: true, dropped }
     }
 
     /// Lets `take` empty the outbox. It returns how many bytes of messages the connection now
@@ -241,17 +246,19 @@ impl<P: Platform> Client<P> {
     ///
     /// # Errors
     /// That of `take`.
-    pub fn collect<E>(&self, take: impl FnOnce(&mut Vec<u8>) -> Result<usize, E>) -> Result<(), E> {
+    pub fn collect<E>(
+        &self,
+        ledger: &Ledger<P>,
+        take: impl FnOnce(&mut Vec<u8>) -> Result<usize, E>,
+    ) -> Result<(), E> {
         let mut outbox = self.outbox.lock();
-        let taken = take(&mut outbox.bytes)?;
-        debug_assert!(outbox.bytes.is_empty(), "messages are taken all together");
-        outbox.unsent += taken;
+        outbox.collect(self, ledger, take)?;
         self.news.store(false, Ordering::Relaxed);
         Ok(())
     }
 
     /// The connection has sent all that it had collected.
     pub fn sent(&self) {
-        self.outbox.lock().unsent = 0;
+        self.outbox.lock().sent();
     }
 }

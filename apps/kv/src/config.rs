@@ -32,9 +32,13 @@ pub struct Config {
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     pub max_clients: usize,
 
-    /// Bytes that may wait for a subscriber that does not read them, before it is cut off
+    /// Bytes that may wait for a subscriber that does not read them
     #[arg(long, value_name = "BYTES", default_value = "32mb")]
     pub output_buffer: Bytes,
+
+    /// What happens to a subscriber for which more would have to wait
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = SlowSubscribers::Disconnect)]
+    pub slow_subscribers: SlowSubscribers,
 
     /// Bytes of all clients' buffers together, beyond which the largest client is cut off
     #[arg(long, value_name = "BYTES", default_value = "1gb")]
@@ -90,6 +94,7 @@ impl Default for Config {
             driver: Driver::Auto,
             max_clients: 10_000,
             output_buffer: Bytes(32 << 20),
+            slow_subscribers: SlowSubscribers::Disconnect,
             client_memory: Bytes(1 << 30),
             appendonly: Switch::No,
             appendfsync: Fsync::Everysec,
@@ -101,6 +106,33 @@ impl Default for Config {
             log: Log::Warn,
         }
     }
+}
+
+/// What happens to a subscriber that reads more slowly than others publish: a message comes for it,
+/// and more than `--output-buffer` would wait, or there is no memory for it among that of all
+/// clients.
+///
+/// Messages are kept or dropped as a whole, and those that are kept stay in order. Dropped ones are
+/// counted in `INFO` (`pubsub_dropped_messages`), once for each subscriber; the subscriber itself is
+/// not told. A message larger than `--output-buffer` is dropped under both policies that drop, and
+/// nothing is dropped for its sake. `PUBLISH` does not count those for which the new message was
+/// dropped.
+///
+/// Whatever the policy, a client can still be cut off because it has most of what all clients have
+/// together: `--client-memory` protects the others.
+///
+/// There is no policy that makes the publisher wait. A publisher that subscribes to its own channel
+/// would wait for itself to read, which it does after it has published; two that subscribe to each
+/// other's would wait for each other for ever. And one subscriber that has stopped would stop all
+/// publishers, and what else they have to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SlowSubscribers {
+    /// It is cut off, with an error: that tells it of its loss
+    Disconnect,
+    /// It loses the oldest messages that it has not been sent, as many as make room for the new one
+    DropOldest,
+    /// It does not get the new message
+    DropNewest,
 }
 
 /// Whether to do something, as Redis writes it.
@@ -226,7 +258,12 @@ mod tests {
 
     #[test]
     fn bad_arguments_are_refused() {
-        for arguments in [&["--port", "70000"][..], &["--workers", "0"], &["--driver", "kqueue"]] {
+        for arguments in [
+            &["--port", "70000"][..],
+            &["--workers", "0"],
+            &["--driver", "kqueue"],
+            &["--slow-subscribers", "block"],
+        ] {
             let arguments = [&["raddle-kv"], arguments].concat();
             assert!(Config::try_parse_from(&arguments).is_err(), "{arguments:?}");
         }

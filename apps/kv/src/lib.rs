@@ -18,7 +18,7 @@
 //! - [`keyspace`] holds all keys in locked shards, each of them a [`table`] that is resized a
 //!   little at a time and can be scanned meanwhile. [`glob`] matches names, [`bytes`] stores them.
 //! - [`aof`] writes down what changes, and reads it at the next start.
-//! - [`pubsub`] knows who listens to what and puts messages into the outbox of each
+//! - [`pubsub`] knows who listens to what and puts messages into the [`outbox`] of each
 //!   [`client`]; [`memory`] is the account of what all clients' buffers take.
 //!
 //! **Architecture Invariant:** everything is generic over the
@@ -46,6 +46,7 @@ pub mod input;
 pub mod keyspace;
 mod log;
 pub mod memory;
+pub mod outbox;
 pub mod protocol;
 pub mod pubsub;
 pub mod server;

@@ -7,7 +7,7 @@
 
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use raddle::on::{
     Arc, Atomic, AtomicInt, Mutex, Native, Ordering, Platform, block_on, is_cancelled,
@@ -153,20 +153,25 @@ impl<P: Platform> Ledger<P> {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    /// Makes room for `additional` bytes in `buffer`, whose capacity is charged to `client`, at
+    /// Makes room for `additional` elements in `buffer`, whose capacity is charged to `client`, at
     /// once or not at all.
-    pub fn reserve(&self, client: &Client<P>, buffer: &mut Vec<u8>, additional: usize) -> bool {
+    pub fn reserve<B: Buffer>(
+        &self,
+        client: &Client<P>,
+        buffer: &mut B,
+        additional: usize,
+    ) -> bool {
         let needed = buffer.len() + additional;
         if needed <= buffer.capacity() {
             return true;
         }
         let old = buffer.capacity();
         let growth = grown(old, needed) - old;
-        if !self.try_charge(client, growth) {
+        if !self.try_charge(client, growth * B::ELEMENT) {
             return false;
         }
         buffer.reserve_exact(old + growth - buffer.len());
-        self.settle(client, old + growth, buffer.capacity());
+        self.settle(client, (old + growth) * B::ELEMENT, buffer.cost());
         true
     }
 
@@ -199,6 +204,63 @@ impl<P: Platform> Accounts<P> {
             // Another thread may be about to cut it off for another reason.
             self.evicted += u64::from(largest.cut(Cut::ClientMemory));
         }
+    }
+}
+
+/// A buffer whose capacity is paid for.
+pub trait Buffer {
+    /// Bytes of an element.
+    const ELEMENT: usize;
+
+    /// How many elements it has.
+    fn len(&self) -> usize;
+
+    /// For how many it has memory.
+    fn capacity(&self) -> usize;
+
+    /// Makes room for so many more, and for no more than that if the allocator agrees.
+    fn reserve_exact(&mut self, additional: usize);
+
+    /// Whether it has none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of its memory.
+    fn cost(&self) -> usize {
+        self.capacity() * Self::ELEMENT
+    }
+}
+
+impl Buffer for Vec<u8> {
+    const ELEMENT: usize = 1;
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+
+    fn reserve_exact(&mut self, additional: usize) {
+        self.reserve_exact(additional);
+    }
+}
+
+impl<T> Buffer for VecDeque<T> {
+    const ELEMENT: usize = size_of::<T>();
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity()
+    }
+
+    fn reserve_exact(&mut self, additional: usize) {
+        self.reserve_exact(additional);
     }
 }
 

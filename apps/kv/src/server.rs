@@ -25,6 +25,7 @@ use crate::config::{Config, Log, Switch};
 use crate::connection::{Connection, End, linger};
 use crate::keyspace::Sweep;
 use crate::log::log;
+use crate::outbox::Patience;
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -289,6 +290,7 @@ fn converse<P: Platform>(
         shared.ledger.next_id(),
         peer.to_string(),
         local.to_string(),
+        Patience::from(&shared.config),
         task::current_waker::<P>(),
         Box::new(move || token.cancel()),
     ));

@@ -155,7 +155,7 @@ impl<'s, P: Platform> Session<'s, P> {
             return out.room(more);
         }
         self.collected = true;
-        self.client.collect(|messages| {
+        self.client.collect(&self.shared.ledger, |messages| {
             let length = messages.len();
             // Most subscribers only listen: then nothing waits in front of the messages, and the
             // buffers change places.

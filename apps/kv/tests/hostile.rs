@@ -179,6 +179,45 @@ fn a_subscriber_that_does_not_read_is_cut_off_alone() {
 }
 
 #[test]
+fn a_subscriber_that_does_not_read_loses_messages_and_goes_on() {
+    for (driver, policy) in [("uring", "drop-oldest"), ("epoll", "drop-newest")] {
+        let limit = ["--output-buffer", "1mb", "--slow-subscribers", policy];
+        let server = Server::start(&[&["--driver", driver, "--workers", "2"][..], &limit].concat());
+        let mut slow = server.client();
+        let mut slow = slow.as_pubsub();
+        slow.subscribe("c").unwrap();
+        let mut publisher = server.client();
+        let message = |number: usize| format!("{number:06}{}", "m".repeat(10_000));
+        let mut publish = |number| {
+            let mut command = redis::cmd("PUBLISH");
+            command.arg("c").arg(message(number)).query::<usize>(&mut publisher).unwrap()
+        };
+        // The kernel's buffers hold some megabytes besides.
+        let dropped = || server.info("pubsub_dropped_messages");
+        let mut published = 0;
+        while dropped() < 100 {
+            publish(published);
+            published += 1;
+            assert!(published < 10_000, "nothing is dropped for who does not read");
+        }
+        let mut next = || {
+            let text: String = slow.get_message().unwrap().get_payload().unwrap();
+            let number = text[..6].parse().unwrap();
+            assert_eq!(text, message(number));
+            number
+        };
+        let received: Vec<usize> = (0..published - dropped()).map(|_| next()).collect();
+        assert!(received.is_sorted_by(|one, other| one < other));
+        let newest_is_there = received.last() == Some(&(published - 1));
+        assert_eq!(newest_is_there, policy == "drop-oldest");
+        assert_eq!(publish(published), 1);
+        assert_eq!(next(), published);
+        assert_eq!(server.info("evicted_clients"), 0);
+        serves(&server);
+    }
+}
+
+#[test]
 fn a_thousand_announced_gigabytes_stay_announced() {
     for driver in ["uring", "epoll"] {
         let server = Server::start(&["--driver", driver, "--workers", "2"]);

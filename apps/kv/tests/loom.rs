@@ -7,6 +7,7 @@ use raddle_kv::client::{Client, Cut};
 use raddle_kv::config::{Bytes, Config};
 use raddle_kv::keyspace::Keyspace;
 use raddle_kv::memory::Ledger;
+use raddle_kv::outbox::Patience;
 use raddle_kv::protocol::Output;
 use raddle_kv::server::Server;
 use raddle_kv::session::Session;
@@ -41,7 +42,14 @@ fn fail(report: &Report) {
 
 fn client(id: u64) -> Arc<Client<Loom>> {
     let waker = <Loom as Platform>::Parker::waker();
-    Arc::new_in(Client::new(id, String::new(), String::new(), waker, Box::new(|| ())))
+    Arc::new_in(Client::new(
+        id,
+        String::new(),
+        String::new(),
+        Patience::from(&Config::default()),
+        waker,
+        Box::new(|| ()),
+    ))
 }
 
 fn session(shared: &Shared<Loom>) -> Session<'_, Loom> {
@@ -106,7 +114,7 @@ fn no_message_is_lost_and_no_wake_either() {
         scope::<Loom, _>(|threads| {
             threads.spawn(|| {
                 for message in [b"1", b"2"] {
-                    assert_eq!(shared.pubsub.publish(&shared.ledger, 1000, b"c", message), 1);
+                    assert_eq!(shared.pubsub.publish(&shared.ledger, b"c", message), 1);
                 }
             });
             let mut received = 0;

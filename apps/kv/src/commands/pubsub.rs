@@ -19,8 +19,7 @@ pub(super) fn publish<P: Platform>(
     out: &mut Output,
 ) -> Outcome {
     let shared = session.shared;
-    let limit = shared.config.output_buffer.0;
-    let receivers = shared.pubsub.publish(&shared.ledger, limit, args.at(1), args.at(2));
+    let receivers = shared.pubsub.publish(&shared.ledger, args.at(1), args.at(2));
     out.count(receivers);
     Ok(())
 }

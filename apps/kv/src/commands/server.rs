@@ -115,6 +115,7 @@ fn write_section<P: Platform>(session: &Session<'_, P>, section: &str, text: &mu
             field("keyspace_misses", &load(&shared.stats.misses));
             field("pubsub_channels", &channels);
             field("pubsub_patterns", &patterns);
+            field("pubsub_dropped_messages", &shared.pubsub.dropped());
         }
         "replication" => {
             field("role", &"master");

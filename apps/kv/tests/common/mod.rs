@@ -6,6 +6,7 @@ use raddle::on::{Arc, Native, task};
 use raddle_kv::client::Client;
 use raddle_kv::commands::Interruption;
 use raddle_kv::config::Config;
+use raddle_kv::outbox::Patience;
 use raddle_kv::protocol::{Output, Parser, Progress};
 use raddle_kv::session::Session;
 use raddle_kv::shared::Shared;
@@ -38,7 +39,9 @@ impl Local {
     pub fn try_of(shared: &'static Shared<Native>) -> Option<Self> {
         let id = shared.ledger.next_id();
         let waker = task::current_waker::<Native>();
-        let client = Client::new(id, "peer:1".into(), "local:2".into(), waker, Box::new(|| ()));
+        let patience = Patience::from(&shared.config);
+        let (peer, local) = ("peer:1".into(), "local:2".into());
+        let client = Client::new(id, peer, local, patience, waker, Box::new(|| ()));
         let session = Session::new(shared, Arc::new(client))?;
         Some(Self { session, out: output(), parser: Parser::new(), input: Vec::new() })
     }
