@@ -41,6 +41,17 @@ impl fmt::Display for Unsound {
 
 impl core::error::Error for Unsound {}
 
+/// How a server treats a subscriber for which too much waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drops {
+    /// It ends the connection, and drops nothing of another.
+    Never,
+    /// It drops the message that comes, and has counted so many.
+    Newest(u64),
+    /// It drops those that have waited longest, and has counted so many.
+    Oldest(u64),
+}
+
 /// How much a log says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -48,6 +59,8 @@ pub struct Tally {
     pub received: usize,
     /// Messages that had to come by a topic.
     pub required: usize,
+    /// Those of them that a server has dropped that may.
+    pub dropped: usize,
     /// Connections of subscribers that have ended.
     pub ended: usize,
     /// Publications whose receivers were counted.
@@ -101,21 +114,30 @@ fn broken<T>(rule: Rule, message: String) -> Result<T, Unsound> {
     Err(Unsound { rule, message })
 }
 
-/// Checks what clients saw.
+/// Checks what clients saw of a server that tells of each loss by the end of a connection.
 ///
 /// # Errors
 /// The first rule that was broken.
 pub fn check(events: &[Event]) -> Result<Tally, Unsound> {
+    check_dropping(events, Drops::Never)
+}
+
+/// Checks what clients saw of a server that may drop messages and tells only how many.
+///
+/// # Errors
+/// The first rule that was broken.
+pub fn check_dropping(events: &[Event], drops: Drops) -> Result<Tally, Unsound> {
     let mut reading = Reading::default();
     for (at, event) in events.iter().enumerate() {
         reading.read(at, event)?;
     }
-    let required = reading.nothing_is_lost()?;
+    let (required, dropped) = reading.no_more_is_lost_than(drops)?;
     reading.one_order()?;
-    let counted = reading.receivers_are_counted()?;
+    let counted = reading.receivers_are_counted(drops)?;
     Ok(Tally {
         received: reading.connections.values().map(|it| it.received.len()).sum(),
         required,
+        dropped,
         ended: reading.subscribers().filter(|it| it.ended).count(),
         counted,
     })
@@ -267,25 +289,44 @@ impl<'l> Reading<'l> {
         answers.chain(later).min()
     }
 
-    /// Returns how many had to come.
-    fn nothing_is_lost(&self) -> Result<usize, Unsound> {
-        let mut required = 0;
+    /// Returns how many had to come, and how many of these were dropped.
+    fn no_more_is_lost_than(&self, drops: Drops) -> Result<(usize, usize), Unsound> {
+        let (mut required, mut missing, mut possible) = (0, 0, 0);
+        let mut first = None;
         for subscription in &self.subscriptions {
-            for message in self.publications.keys() {
+            for (message, publication) in &self.publications {
+                let Subscription { by, topic, received, .. } = subscription;
+                let covers = topic.covers(publication.channel);
+                possible += usize::from(covers && !received.contains_key(message));
                 let Some((due, why)) = self.due(subscription, *message) else { continue };
                 required += 1;
-                let Subscription { by, topic, received, .. } = subscription;
                 if received.get(message).is_none_or(|at| *at > due) {
                     let (rule, word) = match received.contains_key(message) {
                         true => (Rule::Order, "is late"),
                         false => (Rule::Lost, "is lost"),
                     };
-                    let message = format!("{message} {word} for connection {by} by {topic}: {why}");
-                    return broken(rule, message);
+                    let text = format!("{message} {word} for connection {by} by {topic}: {why}");
+                    if rule == Rule::Order {
+                        return broken(rule, text);
+                    }
+                    missing += 1;
+                    first.get_or_insert(text);
                 }
             }
         }
-        Ok(required)
+        let (Drops::Newest(counted) | Drops::Oldest(counted)) = drops else {
+            return first.map_or(Ok((required, 0)), |text| broken(Rule::Lost, text));
+        };
+        // Those that had to come, and at most those that have not.
+        if !(missing as u64..=possible as u64).contains(&counted) {
+            let text = format!(
+                "{counted} messages were dropped, as the server says: {missing} are missing, of \
+                 {possible} that were published and did not come. {}",
+                first.unwrap_or_default()
+            );
+            return broken(Rule::Lost, text);
+        }
+        Ok((required, missing))
     }
 
     /// There is one order of all messages in which everybody saw his.
@@ -329,7 +370,7 @@ impl<'l> Reading<'l> {
     }
 
     /// Returns how many publications have a number of receivers.
-    fn receivers_are_counted(&self) -> Result<usize, Unsound> {
+    fn receivers_are_counted(&self, drops: Drops) -> Result<usize, Unsound> {
         let mut counted = 0;
         for (message, publication) in &self.publications {
             let Some((known, receivers)) = publication.known else { continue };
@@ -345,7 +386,8 @@ impl<'l> Reading<'l> {
                 let settled = it.left.is_some() || answers.iter().any(later);
                 if it.received.contains_key(message) {
                     sure += 1;
-                } else if concerned && !settled {
+                } else if concerned && (!settled || matches!(drops, Drops::Oldest(_))) {
+                    // One that was counted and then dropped has not come either.
                     possible += 1;
                 }
             }

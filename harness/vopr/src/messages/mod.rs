@@ -12,7 +12,8 @@
 //! * a number of receivers that is not that of those who got it, or whose connections have ended.
 //!
 //! The end of a connection is the report of a loss. There is no other: a server that drops messages
-//! and answers on is found.
+//! and answers on is found. Of one that says how many it drops, [`check_dropping`] finds what is missing
+//! and was not counted, and all else that is above.
 
 mod check;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod tests;
 use core::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use check::{Rule, Tally, Unsound, check};
+pub use check::{Drops, Rule, Tally, Unsound, check, check_dropping};
 
 /// What a client listens to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

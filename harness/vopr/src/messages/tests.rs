@@ -1,6 +1,6 @@
 //! Each rule is broken once, in a log of a few lines.
 
-use super::{Event, Message, Rule, Tally, Topic, check};
+use super::{Drops, Event, Message, Rule, Tally, Topic, check, check_dropping};
 
 const PUBLISHER: u32 = 7;
 
@@ -57,7 +57,7 @@ fn what_comes_once_and_in_order_is_sound() {
         &receives(1, 2),
         &asks(1),
     ]);
-    assert_eq!(tally, Ok(Tally { received: 4, required: 4, ended: 0, counted: 3 }));
+    assert_eq!(tally, Ok(Tally { received: 4, required: 4, dropped: 0, ended: 0, counted: 3 }));
 }
 
 #[test]
@@ -174,4 +174,27 @@ fn receivers_are_those_who_have_it_or_have_lost_their_connections() {
         let expected = if sound { Ok(()) } else { Err(Rule::Receivers) };
         assert_eq!(verdict(&parts).map(|_| ()), expected, "{receivers}");
     }
+}
+
+#[test]
+fn what_a_server_drops_is_counted_once_and_only_then() {
+    // The second of three is missing.
+    let log = |receivers| {
+        let publications = [publishes(0, 1), publishes(1, receivers), publishes(2, 1)].concat();
+        [&subscribes(1)[..], &publications, &receives(1, 0), &receives(1, 2), &asks(1)].concat()
+    };
+    let verdict = |receivers, drops| {
+        let tally = check_dropping(&log(receivers), drops);
+        tally.map(|tally| tally.dropped).map_err(|unsound| unsound.rule)
+    };
+    assert_eq!(verdict(0, Drops::Newest(1)), Ok(1));
+    assert_eq!(verdict(1, Drops::Oldest(1)), Ok(1));
+    // Who did not get it at once is no receiver; who got it at first is one.
+    assert_eq!(verdict(1, Drops::Newest(1)), Err(Rule::Receivers));
+    assert_eq!(verdict(2, Drops::Oldest(1)), Err(Rule::Receivers));
+    for count in [0, 2] {
+        assert_eq!(verdict(0, Drops::Newest(count)), Err(Rule::Lost));
+        assert_eq!(verdict(1, Drops::Oldest(count)), Err(Rule::Lost));
+    }
+    assert_eq!(verdict(0, Drops::Never), Err(Rule::Lost));
 }

@@ -152,6 +152,15 @@ impl<'t> Client<'t> {
         Some(())
     }
 
+    /// How many messages the server has dropped.
+    pub(super) fn dropped(&mut self) -> Option<u64> {
+        self.send(&[&["INFO", "stats"]])?;
+        let text = self.answer()?;
+        let mut lines = text.text().lines();
+        let count = lines.find_map(|line| line.strip_prefix("pubsub_dropped_messages:"));
+        Some(count.expect("it counts them").parse().expect("a number"))
+    }
+
     fn note(&self, event: Event) {
         self.town.log.note(event);
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use core::time::Duration;
 
-use raddle_kv::config::{Bytes, Config, Log as Level};
+use raddle_kv::config::{Bytes, Config, Log as Level, SlowSubscribers};
 use raddle_kv::server::Server;
 use raddle_platform::{Platform, Rng};
 use raddle_runtime::{scope, sleep, spawn};
@@ -18,7 +18,7 @@ use raddle_scenarios::Scenario;
 
 use super::{ON_RUNTIME, PATIENCE, Program, connect, on_runtime, usual};
 use crate::faults::calm;
-use crate::messages::{Event, Log, Message, Topic, check};
+use crate::messages::{Drops, Event, Log, Message, Topic, check, check_dropping};
 use crate::net;
 use crate::platform::Sim;
 use client::Client;
@@ -30,7 +30,13 @@ pub(super) fn list() -> Vec<Program> {
          of its connection; a publisher learns how many got his",
         program,
     );
-    vec![Program::new(scenario.needs(ON_RUNTIME.rng().io()), usual())]
+    let dropping = Scenario::new(
+        "faults/pubsub_that_drops",
+        "a subscriber of raddle-kv for which messages are dropped gets the others whole, once and in \
+         one order, and all that are missing are counted",
+        program_that_drops,
+    );
+    [scenario, dropping].map(|it| Program::new(it.needs(ON_RUNTIME.rng().io()), usual())).into()
 }
 
 /// What may wait for a subscriber: some six messages.
@@ -115,17 +121,25 @@ fn publish(town: &Town, count: u32) -> Option<()> {
 }
 
 fn program() {
-    check(&converse()).unwrap_or_else(|unsound| panic!("{unsound}"));
+    let (events, _) = converse(SlowSubscribers::Disconnect);
+    check(&events).unwrap_or_else(|unsound| panic!("{unsound}"));
 }
 
-/// Runs the server and its clients: what they saw.
-fn converse() -> Vec<Event> {
-    on_runtime::<Sim, _>(|| {
+fn program_that_drops() {
+    let policy = [SlowSubscribers::DropOldest, SlowSubscribers::DropNewest][below(2)];
+    let (events, drops) = converse(policy);
+    check_dropping(&events, drops).unwrap_or_else(|unsound| panic!("{unsound}"));
+}
+
+/// Runs the server and its clients: what they saw, and what the server has dropped.
+fn converse(policy: SlowSubscribers) -> (Vec<Event>, Drops) {
+    on_runtime::<Sim, _>(move || {
         let config = Config {
             port: 0,
             bind: net::address(0),
             log: Level::Off,
             output_buffer: Bytes(OUTPUT),
+            slow_subscribers: policy,
             ..Config::default()
         };
         let server = Server::<Sim>::bind(config).expect("a port");
@@ -145,10 +159,25 @@ fn converse() -> Vec<Event> {
         });
         calm();
         while last_word(&town).is_none() {}
+        let drops = drops(&town, policy);
         stop.cancel();
         serving.join().expect("no panic").expect("all connections end");
-        town.log.events()
+        (town.log.events(), drops)
     })
+}
+
+/// What the server has dropped, of what it may drop.
+fn drops(town: &Town, policy: SlowSubscribers) -> Drops {
+    let counted = || loop {
+        if let Some(count) = Client::connect(town).and_then(|mut it| it.dropped()) {
+            return count;
+        }
+    };
+    match policy {
+        SlowSubscribers::Disconnect => Drops::Never,
+        SlowSubscribers::DropOldest => Drops::Oldest(counted()),
+        SlowSubscribers::DropNewest => Drops::Newest(counted()),
+    }
 }
 
 /// When nothing is at fault any more, who subscribes and publishes is heard.

@@ -3,17 +3,24 @@
 
 use core::cell::RefCell;
 
+use raddle_kv::config::SlowSubscribers;
+
 use super::converse;
-use crate::messages::{Event, Rule, Tally, check};
+use crate::messages::{Drops, Event, Rule, Tally, check, check_dropping};
 use crate::{Granularity, Simulation};
 
-/// What clients saw under a seed.
-fn seen(simulation: &Simulation, seed: u64) -> Vec<Event> {
+/// What clients saw under a seed, and what the server says that it has dropped.
+fn run(simulation: &Simulation, seed: u64, policy: SlowSubscribers) -> (Vec<Event>, Drops) {
     // The program may run twice, where the strategy measures it first.
-    let events = RefCell::new(Vec::new());
-    let report = simulation.clone().seed(seed).run(|| *events.borrow_mut() = converse());
+    let seen = RefCell::new(None);
+    let report = simulation.clone().seed(seed).run(|| *seen.borrow_mut() = Some(converse(policy)));
     report.unwrap();
-    events.into_inner()
+    seen.into_inner().expect("it ran")
+}
+
+/// What clients saw under a seed of a server that cuts off who is slow.
+fn seen(simulation: &Simulation, seed: u64) -> Vec<Event> {
+    run(simulation, seed, SlowSubscribers::Disconnect).0
 }
 
 fn simulation(faulty: bool) -> Simulation {
@@ -26,6 +33,7 @@ fn sum(one: Tally, other: Tally) -> Tally {
     Tally {
         received: one.received + other.received,
         required: one.required + other.required,
+        dropped: one.dropped + other.dropped,
         ended: one.ended + other.ended,
         counted: one.counted + other.counted,
     }
@@ -42,6 +50,20 @@ fn slow_subscribers_are_cut_off_and_others_get_all() {
         }
         assert!(all.received > 300 && all.required > 200 && all.counted > 500, "{all:?}");
         assert!(all.ended > 20, "nobody was cut off: {all:?}");
+    }
+}
+
+#[test]
+fn what_is_dropped_for_slow_subscribers_is_counted() {
+    for policy in [SlowSubscribers::DropOldest, SlowSubscribers::DropNewest] {
+        let mut all = Tally::default();
+        for seed in 0..100 {
+            let (events, drops) = run(&simulation(true), seed, policy);
+            let tally = check_dropping(&events, drops);
+            all = sum(all, tally.unwrap_or_else(|unsound| panic!("seed {seed}: {unsound}")));
+        }
+        assert!(all.received > 150 && all.counted > 200, "{policy:?}: {all:?}");
+        assert!(all.dropped > 10, "{policy:?}: nothing was dropped: {all:?}");
     }
 }
 
