@@ -52,7 +52,7 @@ impl<T: Value> Cell<T> for Versioned<T> {
     fn new() -> Self {
         Self::new(T::of(0))
     }
-    #[inline]
+    #[inline(always)]
     fn read(&self) -> u64 {
         self.read().count()
     }
@@ -69,7 +69,7 @@ impl<T: Value> Cell<T> for ArcCell<T> {
     fn new() -> Self {
         Self::new(Arc::new(T::of(0)))
     }
-    #[inline]
+    #[inline(always)]
     fn read(&self) -> u64 {
         self.load().count()
     }
@@ -85,7 +85,7 @@ impl<T: Value> Cell<T> for arc_swap::ArcSwap<T> {
     fn new() -> Self {
         Self::from_pointee(T::of(0))
     }
-    #[inline]
+    #[inline(always)]
     fn read(&self) -> u64 {
         self.load().count()
     }
@@ -99,7 +99,7 @@ impl<T: Value> Cell<T> for parking_lot::RwLock<T> {
     fn new() -> Self {
         Self::new(T::of(0))
     }
-    #[inline]
+    #[inline(always)]
     fn read(&self) -> u64 {
         self.read().count()
     }
@@ -117,7 +117,7 @@ impl<T: Value> Cell<T> for ByHand<T> {
     fn new() -> Self {
         Self(epoch::Atomic::new(T::of(0)))
     }
-    #[inline]
+    #[inline(always)]
     fn read(&self) -> u64 {
         use std::sync::atomic::Ordering::Acquire;
         let guard = epoch::pin();
