@@ -91,21 +91,29 @@ pub fn look_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// Looks with short busy waits in between, each twice as long as the one before. Not in a fiber, whose
-/// worker has better things to do.
+/// The longest of these busy waits. If each was twice as long as the one before, two that pass something
+/// back and forth would each come late for the other's long ones.
+const PAUSES: u32 = 8;
+
+/// Looks with short busy waits in between, which are as long together as a [`Backoff`]'s. Not in a fiber,
+/// whose worker has better things to do.
 fn pause_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
-    if suspend::in_fiber::<P>() {
+    if P::BOUNDS.lock_looks == 0 || suspend::in_fiber::<P>() {
         return false;
     }
-    let rounds = P::BOUNDS.pause_rounds.min(P::BOUNDS.lock_looks);
+    let mut left = (1_u32 << P::BOUNDS.pause_rounds) - 1;
+    let mut pauses = 1;
     // HAMMER-WAIT-LOOP: lock-looks
-    for round in 0..rounds {
-        for _ in 0..1_u32 << round {
+    while left > 0 {
+        for _ in 0..pauses.min(left) {
+            // COVERAGE-EXCLUDE(loom): its bound for looks is 0
             P::spin_loop();
         }
         if attempt() {
             return true;
         }
+        left = left.saturating_sub(pauses);
+        pauses = PAUSES.min(2 * pauses);
     }
     false
 }
