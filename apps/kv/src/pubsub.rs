@@ -111,43 +111,24 @@ impl<P: Platform> PubSub<P> {
     /// [`Delivery::counts`]: crate::client::Delivery::counts
     pub fn publish(&self, ledger: &Ledger<P>, channel: &[u8], message: &[u8]) -> usize {
         let mut registry = self.registry.lock();
-        let channel_length = Decimal::from(channel.len() as u64);
-        let message_length = Decimal::from(message.len() as u64);
-        let tail: [&[u8]; 9] = [
-            b"\r\n$",
-            channel_length.as_bytes(),
-            b"\r\n",
-            channel,
-            b"\r\n$",
-            message_length.as_bytes(),
-            b"\r\n",
-            message,
-            b"\r\n",
-        ];
         let (mut receivers, mut dropped) = (0, 0);
         let mut deliver = |client: &Client<P>, parts: &[&[u8]]| {
             let delivery = client.deliver(ledger, parts);
             receivers += usize::from(delivery.counts);
             dropped += delivery.dropped as u64;
         };
-        let mut parts: [&[u8]; 13] = [&[]; 13];
-        parts[4..].copy_from_slice(&tail);
-        parts[3] = b"3\r\n$7\r\nmessage";
-        for client in registry.channels.get(channel).into_iter().flat_map(BTreeMap::values) {
-            deliver(client, &parts[3..]);
+        // All before the message is joined: so many small pieces would take longer to copy, for each
+        // subscriber, than the rest.
+        let mut head = Vec::new();
+        if let Some(subscribers) = registry.channels.get(channel) {
+            begin(&mut head, b"3\r\n$7\r\nmessage\r\n", &[channel], message.len());
+            subscribers.values().for_each(|client| deliver(client, &[&head, message, b"\r\n"]));
         }
         for (pattern, subscribers) in &registry.patterns {
-            if !glob::matches(pattern, channel) {
-                continue;
-            }
-            let pattern_length = Decimal::from(pattern.len() as u64);
-            let head: [&[u8]; 4] =
-                [b"4\r\n$8\r\npmessage\r\n$", pattern_length.as_bytes(), b"\r\n", pattern];
-            let mut parts: [&[u8]; 13] = [&[]; 13];
-            parts[..4].copy_from_slice(&head);
-            parts[4..].copy_from_slice(&tail);
-            for client in subscribers.values() {
-                deliver(client, &parts);
+            if glob::matches(pattern, channel) {
+                let names = [&**pattern, channel];
+                begin(&mut head, b"4\r\n$8\r\npmessage\r\n", &names, message.len());
+                subscribers.values().for_each(|client| deliver(client, &[&head, message, b"\r\n"]));
             }
         }
         registry.dropped += dropped;
@@ -182,4 +163,22 @@ impl<P: Platform> PubSub<P> {
         let registry = self.registry.lock();
         (registry.channels.len(), registry.patterns.len())
     }
+}
+
+/// Writes what stands before a message of `length` bytes: `kind`, then the names as bulk strings, then the
+/// head of the message's own.
+fn begin(head: &mut Vec<u8>, kind: &[u8], names: &[&[u8]], length: usize) {
+    head.clear();
+    head.extend_from_slice(kind);
+    let bulk_length = |head: &mut Vec<u8>, length: usize| {
+        head.push(b'$');
+        head.extend_from_slice(Decimal::from(length as u64).as_bytes());
+        head.extend_from_slice(b"\r\n");
+    };
+    for name in names {
+        bulk_length(head, name.len());
+        head.extend_from_slice(name);
+        head.extend_from_slice(b"\r\n");
+    }
+    bulk_length(head, length);
 }

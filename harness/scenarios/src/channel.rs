@@ -19,9 +19,9 @@ const SOON: Instant = Instant::from_nanos(10);
 const SOME_TIME: Duration = Duration::from_nanos(10);
 
 /// A message that only its receiver may touch.
-struct Message<P: Platform>(u32, Box<RaceCell<u32, P>>);
+pub(crate) struct Message<P: Platform>(u32, Box<RaceCell<u32, P>>);
 
-fn message<P: Platform>(number: u32) -> Message<P> {
+pub(crate) fn message<P: Platform>(number: u32) -> Message<P> {
     let cell = Box::new(RaceCell::new_in(0));
     // SAFETY: nobody else has the cell.
     unsafe { cell.with_mut(|value| *value = number) };
@@ -29,14 +29,14 @@ fn message<P: Platform>(number: u32) -> Message<P> {
 }
 
 impl<P: Platform> Message<P> {
-    fn open(self) -> u32 {
+    pub(crate) fn open(self) -> u32 {
         // SAFETY: the message has one owner.
         assert_eq!(unsafe { self.1.with_mut(|value| core::mem::replace(value, 0)) }, self.0);
         self.0
     }
 }
 
-fn received<P: Platform, W: Waiter<P>>(receiver: &Receiver<Message<P>, P>) -> Option<u32> {
+pub(crate) fn received<P: Platform, W: Waiter<P>>(receiver: &Receiver<Message<P>, P>) -> Option<u32> {
     W::recv(receiver).ok().map(Message::open)
 }
 
@@ -297,37 +297,6 @@ fn rendezvous_dropped_send<P: Platform, W: Waiter<P>>() {
     });
 }
 
-fn rendezvous_waker_replaced<P: Platform>() {
-    let (sender, receiver) = bounded_in::<Message<P>, P>(0);
-    scope::<P, _>(|threads| {
-        threads.spawn(move || {
-            let mut sending = pin!(sender.send_async(message(1)));
-            if polled::once(sending.as_mut()).is_pending() {
-                assert!(suspend::block_on::<P, _>(sending).is_ok());
-            }
-        });
-        assert_eq!(receiver.recv().ok().map(Message::open), Some(1));
-    });
-}
-
-/// The waker of a send that succeeds at once is dropped. What that does must find the channel unlocked.
-fn rendezvous_dropped_waker<P: Platform>() {
-    let (sender, receiver) = bounded_in::<Message<P>, P>(0);
-    let used = || {
-        sender.is_closed();
-    };
-    // SAFETY: `used` is declared before the future that has the waker's clone.
-    let waker = unsafe { polled::dropping(&used) };
-    scope::<P, _>(|threads| {
-        let receiving = threads.spawn(move || received::<P, Thread>(&receiver));
-        let mut sending = pin!(sender.send_async(message(1)));
-        if sending.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
-            assert!(suspend::block_on::<P, _>(sending).is_ok());
-        }
-        assert_eq!(receiving.join(), Some(1));
-    });
-}
-
 fn rendezvous_try_send<P: Platform, W: Blocking<P>>() {
     let (sender, receiver) = bounded_in::<Message<P>, P>(0);
     scope::<P, _>(|threads| {
@@ -571,22 +540,6 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
                 concurrent_takes::<P>,
             )
             .needs(Needs::ATOMICS.threads(2))
-            .bound(3),
-        ],
-        vec![
-            Scenario::new(
-                "channel/rendezvous_waker_replaced",
-                "a sending future that is polled with a new waker while it is served is woken",
-                rendezvous_waker_replaced::<P>,
-            )
-            .needs(one)
-            .bound(4),
-            Scenario::new(
-                "channel/rendezvous_dropped_waker",
-                "the waker of a send that succeeds at once is dropped when nobody has to wait for that",
-                rendezvous_dropped_waker::<P>,
-            )
-            .needs(one)
             .bound(3),
         ],
     ]

@@ -203,6 +203,18 @@ fn garbage_of_an_idle_thread<P: Platform>() {
     }
 }
 
+/// The collector has seen the pin, so its age is known, and does not begin anew when it is seen again.
+fn age_of_a_pin<P: Platform>() {
+    let pinned = epoch::pin_in::<P>();
+    internals::collect_for_all::<P>();
+    let first = epoch::stats::<P>();
+    internals::collect_for_all::<P>();
+    let second = epoch::stats::<P>();
+    assert!(first.pinned >= 1 && second.pinned >= 1);
+    assert!(second.oldest_pin >= first.oldest_pin, "a pin does not get younger");
+    drop(pinned);
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let needs = Needs::ATOMICS;
     vec![
@@ -258,5 +270,11 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         )
         .needs(needs.threads(1))
         .bound(3),
+        Scenario::new(
+            "epoch/age_of_a_pin",
+            "who keeps the garbage, and for how long, is told while it does",
+            age_of_a_pin::<P>,
+        )
+        .needs(needs),
     ]
 }

@@ -68,6 +68,7 @@ mod ownership;
 mod parker;
 mod polled;
 mod queue;
+mod rendezvous;
 mod run_loop;
 mod runtime;
 mod rwlock;
@@ -113,6 +114,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         whole::list::<P>,
         event_count::list::<P>,
         channel::list::<P>,
+        rendezvous::list::<P>,
         oneshot::list::<P>,
         watch::list::<P>,
         broadcast::list::<P>,

@@ -139,6 +139,24 @@ fn alone<P: Platform>() {
     assert_eq!((snapshots::<P>(), cell.into_inner()), (before, 3));
 }
 
+/// Both find the same place free.
+fn two_snapshots<P: Platform>() {
+    let cell = Versioned::<u32, P>::new_in(1);
+    drop(Snapshot::<P>::new_in());
+    scope::<P, _>(|threads| {
+        let other = threads.spawn(|| {
+            let now = Snapshot::<P>::new_in();
+            (*now.read(&cell), *now.read(&cell))
+        });
+        let before = Snapshot::<P>::new_in();
+        assert_eq!(cell.update(|value| value + 1), Ok(()));
+        assert_eq!(*before.read(&cell), 1, "what a snapshot sees is kept for it");
+        let (first, second) = other.join();
+        assert_eq!(first, second, "a snapshot does not move");
+    });
+    assert_eq!(snapshots::<P>(), 0);
+}
+
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
     let needs = Needs::ATOMICS;
     vec![
@@ -197,5 +215,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             update_that_panics::<P>,
         )
         .needs(needs),
+        Scenario::new(
+            "versioned/two_snapshots",
+            "two snapshots that begin at the same time have a place each",
+            two_snapshots::<P>,
+        )
+        .needs(needs.threads(1))
+        .bound(2),
     ]
 }
