@@ -130,6 +130,11 @@ impl<P: Platform> VersionClock<P> {
         self.slots().any(|slot| slot.is_between(from, to))
     }
 
+    /// Whether a snapshot is being taken.
+    pub(crate) fn somebody_is_settling(&self) -> bool {
+        self.slots().any(|slot| slot.word.load(Ordering::Relaxed) & SETTLING != 0)
+    }
+
     /// How many snapshots there are.
     pub(crate) fn snapshots(&self) -> usize {
         self.slots().filter(|slot| slot.word.load(Ordering::Relaxed) != 0).count()

@@ -1,11 +1,9 @@
 //! Channels: each message is received once and in order, and what was not sent is given back.
 
-use core::future::Future;
 use core::pin::pin;
-use core::task::Context;
 use core::time::Duration;
 
-use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Platform, RaceCell, suspend};
+use raddle_platform::{Atomic, AtomicInt, Instant, Ordering, Platform, RaceCell};
 use raddle_streams::channel::{
     Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender, TrySendError,
     bounded_in,
@@ -36,7 +34,9 @@ impl<P: Platform> Message<P> {
     }
 }
 
-pub(crate) fn received<P: Platform, W: Waiter<P>>(receiver: &Receiver<Message<P>, P>) -> Option<u32> {
+pub(crate) fn received<P: Platform, W: Waiter<P>>(
+    receiver: &Receiver<Message<P>, P>,
+) -> Option<u32> {
     W::recv(receiver).ok().map(Message::open)
 }
 

@@ -27,7 +27,8 @@ pub(crate) enum Room {
     Yes,
     /// Snapshots keep as many as there may be.
     No,
-    /// Somebody is about to make some, perhaps.
+    /// Somebody is about to make some, perhaps: prunes, or takes a snapshot, which keeps nearly everything
+    /// as long as its time is not known.
     Soon,
 }
 
@@ -255,11 +256,14 @@ impl<P: Platform> RawCell<P> {
         if self.versions() < P::CELL_BOUNDS.versions {
             return Room::Yes;
         }
+        let clock = &pinned.participant().world().clock;
+        // Before and after: one may have come, or gone, while we pruned.
+        let settling = clock.somebody_is_settling();
         self.prune(pinned);
         let word = self.chain.load(Ordering::Relaxed);
         if word / ONE < P::CELL_BOUNDS.versions {
             Room::Yes
-        } else if word & PRUNING != 0 {
+        } else if word & PRUNING != 0 || settling || clock.somebody_is_settling() {
             Room::Soon
         } else {
             Room::No
