@@ -42,18 +42,22 @@ fn dropped_waker<P: Platform>() {
     });
 }
 
-/// Of two that wait to send, the first gives up. The second is the first then.
-fn first_of_two_leaves<P: Platform>() {
+/// Of three that wait to send, the one in the middle gives up, then the first.
+fn who_leaves_the_queue<P: Platform>() {
     let (sender, receiver) = bounded_in::<Message<P>, P>(0);
-    let mut second = pin!(sender.send_async(message(2)));
+    let mut last = pin!(sender.send_async(message(3)));
     {
         let mut first = pin!(sender.send_async(message(1)));
-        assert!(polled::once(first.as_mut()).is_pending());
-        assert!(polled::once(second.as_mut()).is_pending());
+        {
+            let mut middle = pin!(sender.send_async(message(2)));
+            assert!(polled::once(first.as_mut()).is_pending());
+            assert!(polled::once(middle.as_mut()).is_pending());
+            assert!(polled::once(last.as_mut()).is_pending());
+        }
     }
-    assert_eq!(receiver.try_recv().ok().map(Message::open), Some(2));
+    assert_eq!(receiver.try_recv().ok().map(Message::open), Some(3));
     assert!(receiver.try_recv().is_err(), "what was given up is not received");
-    assert!(polled::once(second).is_ready());
+    assert!(polled::once(last).is_ready());
 }
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
@@ -74,10 +78,10 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
         .needs(one)
         .bound(3),
         Scenario::new(
-            "channel/rendezvous_first_of_two_leaves",
-            "who gives up leaves the queue to those behind it",
-            first_of_two_leaves::<P>,
+            "channel/rendezvous_who_leaves",
+            "who gives up leaves the queue to those before and behind it",
+            who_leaves_the_queue::<P>,
         )
-        .needs(Needs::ATOMICS.parker()),
+        .needs(Needs::ATOMICS),
     ]
 }
