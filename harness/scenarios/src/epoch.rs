@@ -35,7 +35,10 @@ impl<P: Platform> Drops<P> {
 
 impl<P: Platform> Witness<P> {
     pub(crate) fn new(value: u32, drops: &Arc<Drops<P>, P>) -> Self {
-        Self { value: RaceCell::new_in(value), drops: Arc::clone(drops) }
+        let cell = RaceCell::new_in(0);
+        // SAFETY: not shared yet. Written here, so that who finds it without synchronization races.
+        unsafe { cell.with_mut(|place| *place = value) };
+        Self { value: cell, drops: Arc::clone(drops) }
     }
 
     pub(crate) fn read(&self) -> u32 {

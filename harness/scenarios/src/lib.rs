@@ -55,6 +55,7 @@ mod channel;
 mod combinators;
 mod condvar;
 mod crowd;
+mod ends;
 mod epoch;
 mod event_count;
 mod files;
@@ -120,6 +121,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         broadcast::list::<P>,
         crowd::list::<P>,
         combinators::list::<P>,
+        ends::list::<P>,
         epoch::list::<P>,
         cells::list::<P>,
         versioned::list::<P>,
