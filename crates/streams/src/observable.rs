@@ -257,7 +257,9 @@ impl<A: Aggregate, P: Platform> Observable<A, P> {
 
     #[cold]
     fn wake(&self) {
-        // ORDERING: pairs with the releasing fetch_or in `wait_for`, for the queue.
+        // ORDERING: pairs with the releasing fetch_or in `mark`, for the queue.
+        // ORDERING-AUDIT: loom runs read-modify-writes of all words in one order, so there the node is
+        // found anyway.
         self.word.load(Ordering::Acquire);
         self.changed.notify_marked(usize::MAX, || {
             self.word.fetch_and(!WAITING, Ordering::Relaxed);
@@ -266,6 +268,8 @@ impl<A: Aggregate, P: Platform> Observable<A, P> {
 
     fn mark(&self) {
         // ORDERING: pairs with the acquiring load in `wake`.
+        // ORDERING-AUDIT: loom runs read-modify-writes of all words in one order, so there the node is
+        // found anyway.
         self.word.fetch_or(WAITING, Ordering::Release);
     }
 

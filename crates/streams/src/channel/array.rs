@@ -255,18 +255,24 @@ impl<T, P: Platform> Array<T, P> {
     /// A receiver has queued, and is about to sleep.
     pub(super) fn mark_receiver(&self) {
         // ORDERING: pairs with the acquiring load in `wake_receivers`, for the queue.
+        // ORDERING-AUDIT: loom runs read-modify-writes of all words in one order, so there the node is
+        // found anyway.
         self.tail.fetch_or(WAITING, Ordering::Release);
     }
 
     /// A sender has queued, and is about to sleep.
     pub(super) fn mark_sender(&self) {
         // ORDERING: pairs with the acquiring load in `wake_senders`, for the queue.
+        // ORDERING-AUDIT: loom runs read-modify-writes of all words in one order, so there the node is
+        // found anyway.
         self.head.fetch_or(WAITING, Ordering::Release);
     }
 
     #[cold]
     fn wake_receivers(&self, count: usize) {
         // ORDERING: pairs with the releasing fetch_or in `mark_receiver`.
+        // ORDERING-AUDIT: loom runs read-modify-writes of all words in one order, so there the node is
+        // found anyway.
         self.tail.load(Ordering::Acquire);
         self.receivers.notify_marked(count, || {
             self.tail.fetch_and(!WAITING, Ordering::Relaxed);
@@ -276,6 +282,8 @@ impl<T, P: Platform> Array<T, P> {
     #[cold]
     fn wake_senders(&self, count: usize) {
         // ORDERING: pairs with the releasing fetch_or in `mark_sender`.
+        // ORDERING-AUDIT: loom runs read-modify-writes of all words in one order, so there the node is
+        // found anyway.
         self.head.load(Ordering::Acquire);
         self.senders.notify_marked(count, || {
             self.head.fetch_and(!WAITING, Ordering::Relaxed);
