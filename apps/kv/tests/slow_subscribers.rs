@@ -48,49 +48,46 @@ fn is_empty(shared: &Shared<Native>, locals: impl IntoIterator<Item = Local>) {
 /// Messages that fit into an outbox of a thousand bytes.
 const FIT: usize = 1000 / 36;
 
-#[test]
-fn who_does_not_read_misses_the_newest() {
-    let shared = with(SlowSubscribers::DropNewest, 1000);
+/// Publishes a hundred messages to one who reads and to one who does not, and returns the latter
+/// and the others; `receivers` says how many should get the message with this number.
+fn flood(shared: &'static Shared<Native>, receivers: impl Fn(usize) -> usize) -> [Local; 3] {
     let [mut slow, mut reader, mut publisher] = [(); 3].map(|()| Local::of(shared));
     slow.line("subscribe c");
     reader.line("subscribe c");
     let mut read = String::new();
     for number in 0..100 {
-        let expected = if number < FIT { 2 } else { 1 };
-        assert_eq!(publish(&mut publisher, number..=number), [expected], "{number}");
+        assert_eq!(publish(&mut publisher, number..=number), [receivers(number)], "{number}");
         read += &reader.messages();
     }
     assert_eq!(read, all(0..100));
     assert_eq!(shared.pubsub.dropped(), (100 - FIT) as u64);
     assert!(publisher.line("info stats").contains("pubsub_dropped_messages:73\r\n"));
     assert_eq!(slow.session.client.fate(), None);
-    assert_eq!(slow.messages(), all(0..FIT));
-    // It goes on, from now.
-    assert_eq!(publish(&mut publisher, 100..100 + FIT), [2; FIT]);
+    [slow, reader, publisher]
+}
+
+/// Whoever has read what it was left with goes on from there, and loses nothing more.
+fn goes_on(shared: &'static Shared<Native>, slow: &mut Local, publisher: &mut Local) {
+    assert_eq!(publish(publisher, 100..100 + FIT), [2; FIT]);
     assert_eq!(slow.messages(), all(100..100 + FIT));
     assert_eq!(shared.pubsub.dropped(), (100 - FIT) as u64);
+}
+
+#[test]
+fn who_does_not_read_misses_the_newest() {
+    let shared = with(SlowSubscribers::DropNewest, 1000);
+    let [mut slow, reader, mut publisher] = flood(shared, |number| 1 + usize::from(number < FIT));
+    assert_eq!(slow.messages(), all(0..FIT));
+    goes_on(shared, &mut slow, &mut publisher);
     is_empty(shared, [slow, reader, publisher]);
 }
 
 #[test]
 fn who_does_not_read_loses_the_oldest() {
     let shared = with(SlowSubscribers::DropOldest, 1000);
-    let [mut slow, mut reader, mut publisher] = [(); 3].map(|()| Local::of(shared));
-    slow.line("subscribe c");
-    reader.line("subscribe c");
-    let mut read = String::new();
-    for number in 0..100 {
-        assert_eq!(publish(&mut publisher, number..=number), [2]);
-        read += &reader.messages();
-    }
-    assert_eq!(read, all(0..100));
-    assert_eq!(shared.pubsub.dropped(), (100 - FIT) as u64);
-    assert!(publisher.line("info stats").contains("pubsub_dropped_messages:73\r\n"));
-    assert_eq!(slow.session.client.fate(), None);
+    let [mut slow, reader, mut publisher] = flood(shared, |_| 2);
     assert_eq!(slow.messages(), all(100 - FIT..100));
-    assert_eq!(publish(&mut publisher, 100..100 + FIT), [2; FIT]);
-    assert_eq!(slow.messages(), all(100..100 + FIT));
-    assert_eq!(shared.pubsub.dropped(), (100 - FIT) as u64);
+    goes_on(shared, &mut slow, &mut publisher);
     is_empty(shared, [slow, reader, publisher]);
 }
 

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use raddle_ownership::{Arc, Weak};
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::{Atomic, Native, Ordering, Platform};
 
 use crate::scheduler::Worker;
 use crate::task::TaskRef;
 
 pub use raddle_parking_lot::Cancelled;
-use raddle_parking_lot::spin::Spinlock;
 
 /// [`Cancelled`] as an I/O error. Its kind is `Other`: `Interrupted` would be retried by std.
 pub(crate) fn cancelled_io() -> io::Error {

@@ -9,6 +9,7 @@ use std::io;
 
 use raddle_ownership::Arc;
 use raddle_parking_lot::WaitGroup;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::driver::{Config, Kind};
 use raddle_platform::native::stack;
 use raddle_platform::{Clock, Native, Parker, Platform, Threads, suspend};
@@ -16,7 +17,6 @@ use raddle_platform::{Clock, Native, Parker, Platform, Threads, suspend};
 use crate::handle::Handle;
 use crate::scheduler::{Shared, Worker};
 use crate::task::{self, JoinError, JoinHandle};
-use raddle_parking_lot::spin::Spinlock;
 
 /// How long [`Runtime`]'s destructor waits for tasks that do not end.
 const SHUTDOWN_ON_DROP: Duration = Duration::from_secs(10);

@@ -9,13 +9,13 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use raddle_ownership::Arc;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_parking_lot::{Cancelled, WaitGroup};
 use raddle_platform::{Event, Native, Object, ObjectKind, Platform};
 
 use crate::cancel::CancellationToken;
 use crate::handle::with_current;
 use crate::task::{Builder, JoinError, JoinHandle, catch};
-use raddle_parking_lot::spin::Spinlock;
 
 /// Runs `f` with a [`Scope`] whose fibers and futures may borrow from the caller, and returns when
 /// all of them have ended.

@@ -35,10 +35,9 @@ use core::fmt;
 
 use crossbeam_utils::CachePadded;
 use raddle_parking_lot::EventCount;
+use raddle_parking_lot::spin::Backoff;
 use raddle_platform::suspend::{Interrupted, Limits};
 use raddle_platform::{Atomic, AtomicInt, Native, Ordering, Platform};
-
-use raddle_parking_lot::spin::Backoff;
 
 const LOCK: u64 = 1;
 const WAITING: u64 = 2;

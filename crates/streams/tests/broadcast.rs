@@ -494,6 +494,23 @@ fn a_stream_ends_when_its_chunks_cannot_be_numbered_any_more() {
     }
 }
 
+/// There is room for 65,535 claims.
+#[test]
+fn claims_in_vain_do_not_add_up() {
+    const OFTEN: u64 = 70_000;
+    let publisher = Publisher::<u64>::new(4);
+    let mut subscriber = publisher.subscribe_with(Policy::Block, Start::Now);
+    for round in 0..2 {
+        assert_eq!((0..OFTEN).filter(|item| publisher.try_publish(*item).is_ok()).count(), 4);
+        assert_eq!(drain(&mut subscriber).0, [0, 1, 2, 3], "round {round}");
+    }
+    assert!(publisher.close());
+    let refused = |item| matches!(publisher.try_publish(item), Err(PublishError::Closed(_)));
+    assert!((0..OFTEN).all(refused));
+    assert!(matches!(subscriber.recv(), Err(RecvError::Closed)));
+    assert!(publisher.is_closed());
+}
+
 #[test]
 fn a_subscriber_that_lags_receives_the_rest_of_a_stream_that_has_no_more_numbers() {
     let publisher = broadcast::publisher_near_the_end::<u64, Native>(4, 3);
@@ -503,18 +520,23 @@ fn a_subscriber_that_lags_receives_the_rest_of_a_stream_that_has_no_more_numbers
     assert_eq!(received, [0, 1, 2]);
 }
 
-/// A stream of chunks of one item, four of which it keeps.
+/// Publishes 1 to 6; the subscriber has received 1 and has 2 in its hand. The stream keeps four
+/// chunks of one item.
+fn read_one_of_six(publisher: &Publisher<u64>, subscriber: &mut Subscriber<u64>) {
+    for item in 1..=2 {
+        publisher.publish(item).unwrap();
+    }
+    assert_eq!(subscriber.recv().unwrap(), 1);
+    for item in 3..=6 {
+        publisher.publish(item).unwrap();
+    }
+}
+
 #[test]
 fn a_subscriber_is_cut_off_when_the_chunk_after_the_one_in_its_hand_is_gone() {
     let publisher = Publisher::new(4);
     let mut alone = publisher.subscribe_with(Policy::Disconnect, Start::Now);
-    for item in 1..=2 {
-        publisher.publish(item).unwrap();
-    }
-    assert_eq!(alone.recv().unwrap(), 1);
-    for item in 3..=6 {
-        publisher.publish(item).unwrap();
-    }
+    read_one_of_six(&publisher, &mut alone);
     // Nobody else needs 3 to 5, so they went with 2, which this one had in its hand.
     let (items, told) = drain(&mut alone);
     assert_eq!(items, [2]);
@@ -526,13 +548,7 @@ fn a_subscriber_is_not_cut_off_if_others_keep_the_chunk_that_it_goes_on_with() {
     let publisher = Publisher::new(4);
     let mut cut = publisher.subscribe_with(Policy::Disconnect, Start::Now);
     let _slow = publisher.subscribe();
-    for item in 1..=2 {
-        publisher.publish(item).unwrap();
-    }
-    assert_eq!(cut.recv().unwrap(), 1);
-    for item in 3..=6 {
-        publisher.publish(item).unwrap();
-    }
+    read_one_of_six(&publisher, &mut cut);
     let (items, told) = drain(&mut cut);
     assert_eq!(items, [2, 3, 4, 5, 6]);
     assert!(matches!(told, TryRecvError::Empty), "{told:?}");

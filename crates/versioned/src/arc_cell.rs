@@ -20,11 +20,11 @@ use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
 use raddle_ownership::Arc;
+use raddle_parking_lot::spin::Backoff;
 use raddle_platform::{Atomic, Native, Ordering, Platform};
 
 use crate::epoch::{Guard, pin_in};
 use crate::error::Conflict;
-use raddle_parking_lot::spin::Backoff;
 
 /// A cell that holds an `Arc<T>`, to be read without waiting and without counting while others
 /// replace it: configuration, routing tables, whatever is read often and changed seldom.

@@ -86,40 +86,31 @@ fn watch_change<P: Platform>() {
     });
 }
 
-fn watch_senders_go<P: Platform>() {
+/// Two ends that go, each after something that its owner has done; `noticed` says whether both
+/// have gone.
+fn two_go<P: Platform, E: Send>(ends: [E; 2], noticed: impl FnOnce() -> bool) {
     let done = [Done::<P>::new(), Done::<P>::new()];
-    let (sender, receiver) = watch::channel_in::<_, P>(0);
     scope::<P, _>(|threads| {
-        let other = sender.clone();
-        let [first, second] = &done;
-        for (done, sender) in [(first, sender), (second, other)] {
+        for (done, end) in done.iter().zip(ends) {
             threads.spawn(move || {
                 done.write();
-                drop(sender);
+                drop(end);
             });
         }
-        if receiver.has_changed().is_err() {
-            assert!(first.is_seen() && second.is_seen());
+        if noticed() {
+            assert!(done.iter().all(Done::is_seen));
         }
     });
 }
 
+fn watch_senders_go<P: Platform>() {
+    let (sender, receiver) = watch::channel_in::<_, P>(0);
+    two_go::<P, _>([sender.clone(), sender], || receiver.has_changed().is_err());
+}
+
 fn channel_receivers_go<P: Platform>() {
-    let done = [Done::<P>::new(), Done::<P>::new()];
     let (sender, receiver) = bounded_in::<u32, P>(1);
-    scope::<P, _>(|threads| {
-        let other = receiver.clone();
-        let [first, second] = &done;
-        for (done, receiver) in [(first, receiver), (second, other)] {
-            threads.spawn(move || {
-                done.write();
-                drop(receiver);
-            });
-        }
-        if sender.try_send(1).is_err() {
-            assert!(first.is_seen() && second.is_seen());
-        }
-    });
+    two_go::<P, _>([receiver.clone(), receiver], || sender.try_send(1).is_err());
 }
 
 pub(crate) fn list<P: Platform>() -> Vec<Scenario> {

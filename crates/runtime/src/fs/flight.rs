@@ -16,6 +16,7 @@ use std::ffi::CString;
 use std::io;
 
 use raddle_ownership::Arc;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::driver::{Completion, Handle, Op, OpenOptions, Token};
 use raddle_platform::{Driver as _, Platform};
 
@@ -24,7 +25,6 @@ use super::is_interrupted;
 use crate::handle;
 use crate::io::{Record, cancel};
 use crate::scheduler::{Command, Shared, Worker};
-use raddle_parking_lot::spin::Spinlock;
 
 type File<P> = Arc<Descriptor<P>, P>;
 

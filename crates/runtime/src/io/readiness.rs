@@ -17,13 +17,13 @@ use core::task::{Context, Poll, Waker};
 use std::io;
 
 use raddle_ownership::Arc;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::driver::{Completion, Handle, Interest, Op, Token};
 use raddle_platform::{Driver, Event, Platform};
 
 use super::Record;
 use crate::handle;
 use crate::scheduler::{Command, Shared, Worker};
-use raddle_parking_lot::spin::Spinlock;
 
 /// An open socket. Closed when the last owner goes.
 pub(crate) struct Socket<P: Platform> {

@@ -2,10 +2,10 @@
 
 use core::ptr::NonNull;
 
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::{Atomic, Ordering, Platform};
 
 use crate::task::Header;
-use raddle_parking_lot::spin::Spinlock;
 
 type Task<P> = NonNull<Header<P>>;
 

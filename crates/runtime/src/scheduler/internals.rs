@@ -10,6 +10,7 @@ use core::ptr::NonNull;
 use core::task::Poll;
 
 use raddle_ownership::Arc;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::driver::{Config, Kind};
 use raddle_platform::{Atomic, Driver, Ordering, Platform};
 
@@ -18,7 +19,6 @@ use super::{Shared, Worker};
 use crate::handle::Handle;
 use crate::task::state::State;
 use crate::task::{ANYWHERE, FutureTask, Header, TaskRef};
-use raddle_parking_lot::spin::Spinlock;
 
 /// The run queues and timers of a runtime without workers: the caller's threads play the workers.
 pub struct RunQueues<P: Platform> {

@@ -21,6 +21,7 @@ mod worker;
 use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::driver::{Config, Notify, Op, Token};
 use raddle_platform::{
     Atomic, AtomicInt, Choice, Driver, Event, Ordering, Platform, RaceCell, Threads,
@@ -33,7 +34,6 @@ use crate::timer::Timers;
 use idle::Idle;
 use inbox::Inbox;
 use injector::Injector;
-use raddle_parking_lot::spin::Spinlock;
 use registry::Registry;
 use ring::Ring;
 

@@ -3,10 +3,10 @@
 use core::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::Platform;
 
 use crate::task::{Header, TaskRef};
-use raddle_parking_lot::spin::Spinlock;
 
 type Task<P> = NonNull<Header<P>>;
 

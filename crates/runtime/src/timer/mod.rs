@@ -12,6 +12,7 @@ use core::pin::pin;
 use core::ptr::NonNull;
 use core::task::Waker;
 
+use raddle_parking_lot::spin::Spinlock;
 use raddle_platform::{Atomic, Clock, Event, Instant, Ordering, Platform};
 
 pub use sleep::{
@@ -20,7 +21,6 @@ pub use sleep::{
 use wheel::{Entry, Wheel};
 
 use crate::scheduler::Shared;
-use raddle_parking_lot::spin::Spinlock;
 
 /// One worker's timers.
 pub(crate) struct Timers<P: Platform> {

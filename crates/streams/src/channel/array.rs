@@ -36,7 +36,7 @@
 //! mark and wakes. On the path of messages there is neither a fence nor a look at another word.
 //!
 //! The look sees *claims*, not stamps: a position that is claimed but whose stamp has not come is about
-//! to come, and is waited for ([`Pauses`]), never slept for (`channel/each_item_once`).
+//! to come, and is waited for ([`Backoff`]), never slept for (`channel/each_item_once`).
 //!
 //! # Orderings
 //!
@@ -54,10 +54,10 @@ use core::mem::MaybeUninit;
 
 use crossbeam_utils::CachePadded;
 use raddle_parking_lot::EventCount;
+use raddle_parking_lot::spin::Backoff;
 use raddle_platform::{Atomic, AtomicInt, Ordering, Platform, RaceCell};
 
 use super::{Empty, Full};
-use raddle_parking_lot::spin::Backoff;
 
 const WAITING: usize = 1;
 const CLOSED: usize = 2;

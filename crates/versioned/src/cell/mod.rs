@@ -35,6 +35,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{ControlFlow, Deref};
 
+use raddle_parking_lot::spin::Backoff;
 use raddle_platform::{Native, Platform, Race};
 
 pub(crate) use raw::{RawCell, Room};
@@ -43,7 +44,6 @@ use version::{Owned, Version, free};
 
 use crate::UpdateError;
 use crate::epoch::{Guard, pin_in};
-use raddle_parking_lot::spin::Backoff;
 
 /// A value that is read without waiting while others replace it, of which a
 /// [`Snapshot`](crate::Snapshot) sees how it was, and which changes together with others in a

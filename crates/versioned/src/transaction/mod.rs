@@ -39,6 +39,7 @@ mod record;
 use core::cell::RefCell;
 use core::fmt;
 
+use raddle_parking_lot::spin::Backoff;
 use raddle_platform::{Native, Ordering, Platform};
 
 use crate::cell::version::{Linked, Owned, Version};
@@ -46,7 +47,6 @@ use crate::cell::{Header, RawCell, Room, Versioned};
 use crate::epoch::{Guard, pin_in};
 use crate::snapshot::Snapshot;
 use crate::{Conflict, TransactionError};
-use raddle_parking_lot::spin::Backoff;
 
 pub(crate) use record::{Record, State};
 
