@@ -58,6 +58,14 @@
 //! address. Who finds the last chunk full opens the next one, under the lock, and claims its first slot in
 //! the same step.
 //!
+//! A claim is made without a look at the tail word, which would fetch it from another processor once more.
+//! In exchange, claims in vain must not add up until they reach CLOSED. Whose claim was void goes to the
+//! lock, and there it opens a chunk, which starts the claims anew, or finds the stream full and sets
+//! `refusing`; so does who closes. Where that is set, and wherever it tries again, a publisher looks before
+//! it claims. So between two chunks a thread claims in vain once before it has been at the lock, once
+//! because another was faster between its look and its claim, and once because it sees `refusing` reset
+//! before it sees the new chunk.
+//!
 //! **To receive** is to look at the ready word of the slot at a private index, in a chunk of which the
 //! subscriber owns a share. It writes to nothing. After the last slot it leaves the chunk, under the lock,
 //! and is counted at the next one, whether that is opened yet or not.
@@ -71,6 +79,7 @@
 //! | a publisher | tail + 1 | any time; void unless below the chunk's size, and not CLOSED |
 //! | who opens a chunk | its place in the ring, then the tail word | under the lock |
 //! | who closes | CLOSED, then `end` | under the lock, once |
+//! | who finds the stream full, or closes it; who opens a chunk | `refusing`: true; false | under the lock |
 //! | who has claimed a slot | the value, then its ready word | once |
 //!
 //! Orderings, and the scenarios that fail without them:

@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use crossbeam_utils::CachePadded;
 use raddle_ownership::Arc;
 use raddle_parking_lot::EventCount;
 use raddle_parking_lot::spin::{Backoff, SpinGuard, Spinlock};
@@ -12,8 +13,8 @@ use super::chunk::Chunk;
 use super::error::{Exhausted, Failure};
 use super::state::{Garbage, Hindrance, Place, Share, State};
 
-/// The claims in the tail word. Each publisher adds at most one after the last slot is claimed, so
-/// there is room for thousands of threads.
+/// The claims in the tail word. A thread adds at most three in vain to a chunk, as the head of the module
+/// says, so there is room for twenty thousand threads.
 const CLAIMS: u64 = (1 << 16) - 1;
 const CLOSED: u64 = 1 << 16;
 const NUMBER_SHIFT: u32 = 17;
@@ -28,15 +29,18 @@ const OPEN: u64 = u64::MAX;
 pub(super) type Spare<T, P> = Option<Share<T, P>>;
 
 pub(super) struct Shared<T, P: Platform> {
-    /// Drawn at the head of the module.
-    tail: P::AtomicU64,
+    /// Drawn at the head of the module. Publishers hand it from one to the other with each item, so
+    /// nothing else that they need stands beside it.
+    tail: CachePadded<P::AtomicU64>,
+    /// Whether claims are void until another chunk is opened, as somebody has found out.
+    refusing: P::AtomicBool,
     /// The sequence number at which a closed stream ends.
     end: P::AtomicU64,
     /// Slots in a chunk; a power of two.
     size: usize,
     /// The chunk with number `n` at `n % ring.len()`, from its opening until it is given up.
     ring: Box<[P::AtomicPtr<Chunk<T, P>>]>,
-    state: Spinlock<State<T, P>, P>,
+    state: CachePadded<Spinlock<State<T, P>, P>>,
     /// Subscribers that wait for an item.
     pub(super) items: EventCount<P>,
     /// Publishers that wait for a subscriber.
@@ -92,11 +96,12 @@ impl<T, P: Platform> Shared<T, P> {
         let ring = (0..most.next_power_of_two()).map(|_| P::AtomicPtr::new(ptr::null_mut()));
         Self {
             // As if the chunk before had been used up.
-            tail: P::AtomicU64::new(((first - 1) << NUMBER_SHIFT) | size as u64),
+            tail: CachePadded::new(P::AtomicU64::new(((first - 1) << NUMBER_SHIFT) | size as u64)),
+            refusing: P::AtomicBool::new(false),
             end: P::AtomicU64::new(OPEN),
             size,
             ring: ring.collect(),
-            state: Spinlock::new(State::new(size, most, first)),
+            state: CachePadded::new(Spinlock::new(State::new(size, most, first))),
             items: EventCount::new_in(),
             space: EventCount::new_in(),
         }
@@ -151,7 +156,9 @@ impl<T, P: Platform> Shared<T, P> {
     /// Publishes `value`, or gives it back.
     #[inline]
     pub(super) fn publish(&self, value: T, spare: &mut Spare<T, P>) -> Result<(), (Refusal, T)> {
-        if let Some(claim) = self.claim() {
+        if !self.refusing.load(Ordering::Relaxed)
+            && let Some(claim) = self.claim()
+        {
             self.fill(claim, value);
             return Ok(());
         }
@@ -161,10 +168,6 @@ impl<T, P: Platform> Shared<T, P> {
     /// Claims a slot of the last chunk.
     #[inline]
     fn claim(&self) -> Option<u64> {
-        // The look keeps those from claiming in vain who come again and again.
-        if !self.is_claim(self.tail.load(Ordering::Relaxed)) {
-            return None;
-        }
         // ORDERING: pairs with the swap in `extend`, for the ring and the chunk.
         let claim = self.tail.fetch_add(1, Ordering::Acquire);
         self.is_claim(claim).then_some(claim)
@@ -186,7 +189,10 @@ impl<T, P: Platform> Shared<T, P> {
         let mut backoff = Backoff::new();
         // HAMMER-WAIT-LOOP: broadcast-unwritten
         loop {
-            if let Some(claim) = self.claim() {
+            // The look keeps those from claiming in vain who come again and again.
+            if self.is_claim(self.tail.load(Ordering::Relaxed))
+                && let Some(claim) = self.claim()
+            {
                 self.fill(claim, value);
                 return Ok(());
             }
@@ -221,7 +227,10 @@ impl<T, P: Platform> Shared<T, P> {
             return Opening::Again;
         }
         match state.hindrance() {
-            Some(Hindrance::Full) => return Opening::Full,
+            Some(Hindrance::Full) => {
+                self.refusing.store(true, Ordering::Relaxed);
+                return Opening::Full;
+            }
             Some(Hindrance::Unwritten) => return Opening::Unwritten,
             None => {}
         }
@@ -237,6 +246,10 @@ impl<T, P: Platform> Shared<T, P> {
         let claim = number << NUMBER_SHIFT;
         // ORDERING: pairs with the claiming read-modify-writes, for the ring and the chunk.
         self.tail.swap(claim + 1, Ordering::Release);
+        // The look spares the publishers a line that has changed, nearly always.
+        if self.refusing.load(Ordering::Relaxed) {
+            self.refusing.store(false, Ordering::Relaxed);
+        }
         drop(state);
         Opening::Claimed(claim)
     }
@@ -249,6 +262,7 @@ impl<T, P: Platform> Shared<T, P> {
             return false;
         }
         let word = self.tail.fetch_or(CLOSED, Ordering::Relaxed);
+        self.refusing.store(true, Ordering::Relaxed);
         state.closed = Some(self.claimed(word));
         state.failure = failure;
         self.end.store(self.sequence(word >> NUMBER_SHIFT, self.claimed(word)), Ordering::Relaxed);
