@@ -87,6 +87,45 @@ fn yields(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Calls itself `frames` times, and gives way at the end.
+#[inline(never)]
+fn yield_below<const WHO: usize>(frames: usize) -> usize {
+    if frames == 0 {
+        raddle::yield_now();
+        return black_box(WHO);
+    }
+    black_box(yield_below::<WHO>(frames - 1)) + frames
+}
+
+/// Two fibers on one worker give way below so many frames of their own; time per switch. The processor
+/// remembers where calls return to, but not on which stack, so each frame on the way back costs a wrong
+/// guess. A channel without room for two messages switches twice for each.
+fn yields_below(criterion: &mut Criterion) {
+    let raddle = runtime(1);
+    for frames in [1, 2, 4] {
+        let mut group = criterion.benchmark_group(format!("yield_below/{frames}_frames"));
+        group.bench_function("raddle", |bencher| {
+            bencher.iter_custom(|switches| {
+                let each = switches.div_ceil(2);
+                let run = move || {
+                    let depth = frames - 1;
+                    let start = Instant::now();
+                    let first =
+                        raddle::spawn(move || (0..each).map(|_| yield_below::<0>(depth)).sum());
+                    let second =
+                        raddle::spawn(move || (0..each).map(|_| yield_below::<1>(depth)).sum());
+                    let sums: [usize; 2] =
+                        [first, second].map(|fiber| fiber.join().expect("no panic"));
+                    assert_eq!(sums[1] - sums[0], each as usize);
+                    start.elapsed()
+                };
+                raddle.run(run).expect("no panic")
+            });
+        });
+        group.finish();
+    }
+}
+
 /// A task spawns another and waits for its result.
 fn spawn_join(criterion: &mut Criterion) {
     for workers in [1, 2] {

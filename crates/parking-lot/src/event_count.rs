@@ -264,35 +264,36 @@ impl<P: Platform> EventCount<P> {
         P::fence(Ordering::SeqCst, &[&self.handshake]);
     }
 
-    #[inline]
+    /// Always inlined: a fiber that gives way finds its way back through each frame below it without
+    /// help from the processor, which remembers the returns of the fibers that ran meanwhile.
+    #[inline(always)]
     fn wait_looking<T>(
         &self,
         limits: Limits,
         mut attempt: impl FnMut() -> Option<T>,
         mark: impl FnMut(),
     ) -> Result<T, Interrupted> {
-        match attempt() {
+        let mut found = attempt();
+        if found.is_none() {
+            look_until::<P>(|| {
+                found = attempt();
+                found.is_some()
+            });
+        }
+        match found {
             Some(value) => Ok(value),
-            None => self.wait_slow(limits, attempt, mark),
+            None => self.sleep(limits, attempt, mark),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn wait_slow<T>(
+    fn sleep<T>(
         &self,
         limits: Limits,
         mut attempt: impl FnMut() -> Option<T>,
         mut mark: impl FnMut(),
     ) -> Result<T, Interrupted> {
-        let mut found = None;
-        let looked = look_until::<P>(|| {
-            found = attempt();
-            found.is_some()
-        });
-        if looked && let Some(value) = found {
-            return Ok(value);
-        }
         let mut waiter = pin!(EventWaiter::new(self));
         let result = suspend::wait::<P, _>(limits, |context| {
             waiter.as_mut().poll_marked(context, &mut attempt, &mut mark)

@@ -79,26 +79,37 @@ pub(crate) fn yield_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> boo
 /// out of step otherwise, and stay so: while one yields without a look, the other looks in vain, and
 /// begins to yield without a look itself. (The bench `channel`, between fibers at capacity 1: 660 ns a
 /// message with a look after eight yields.)
-#[inline]
+///
+/// Always inlined: see `EventCount::wait_looking`.
+#[inline(always)]
 pub fn look_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
-    pause_until::<P>(&mut attempt) || {
-        let looks = P::BOUNDS.lock_looks.checked_sub(1).map_or(0, |more| 1 + more * YIELDS);
-        // HAMMER-WAIT-LOOP: lock-looks
-        (0..looks).any(|_| {
-            suspend::with_current::<P, _>(|current| current.yield_now());
-            attempt()
-        })
+    if !suspend::in_fiber::<P>() && pause_until::<P>(&mut attempt) {
+        return true;
     }
+    let looks = P::BOUNDS.lock_looks.checked_sub(1).map_or(0, |more| 1 + more * YIELDS);
+    suspend::with_current::<P, _>(
+        #[inline(always)]
+        |current| {
+            // HAMMER-WAIT-LOOP: lock-looks
+            for _ in 0..looks {
+                current.yield_now();
+                if attempt() {
+                    return true;
+                }
+            }
+            false
+        },
+    )
 }
 
 /// The longest of these busy waits. If each was twice as long as the one before, two that pass something
 /// back and forth would each come late for the other's long ones.
 const PAUSES: u32 = 8;
 
-/// Looks with short busy waits in between, which are as long together as a [`Backoff`]'s. Not in a fiber,
+/// Looks with short busy waits in between, which are as long together as a [`Backoff`]'s. Not for a fiber,
 /// whose worker has better things to do.
 fn pause_until<P: Platform>(mut attempt: impl FnMut() -> bool) -> bool {
-    if P::BOUNDS.lock_looks == 0 || suspend::in_fiber::<P>() {
+    if P::BOUNDS.lock_looks == 0 {
         return false;
     }
     let mut left = (1_u32 << P::BOUNDS.pause_rounds) - 1;

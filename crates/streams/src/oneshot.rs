@@ -238,6 +238,7 @@ impl<T, P: Platform> Receiver<T, P> {
     fn shut(&mut self) {
         if self.end.is_none() {
             // ORDERING: acquires a value that is there; releases that another will not be touched.
+            // ORDERING-AUDIT: the fence of the notification that follows acquires it as well.
             self.end = Some(self.shared.word.fetch_or(SHUT, Ordering::AcqRel));
             self.shared.shut.notify_all();
         }

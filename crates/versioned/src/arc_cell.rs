@@ -158,11 +158,12 @@ impl<T: Send + Sync + 'static, P: Platform> ArcCell<T, P> {
         new: Arc<T, P>,
     ) -> Result<(), Arc<T, P>> {
         let new = Arc::into_raw(new);
-        // ORDERING: releases the value to the load; acquires the old one, which is dropped some day.
+        // ORDERING: releases the value to the load. The old one is `current`, of which the caller has a
+        // reference.
         match self.pointer.compare_exchange(
             current.cast_mut(),
             new.cast_mut(),
-            Ordering::AcqRel,
+            Ordering::Release,
             Ordering::Relaxed,
         ) {
             Ok(old) => {

@@ -79,8 +79,8 @@ impl<P: Platform> VersionClock<P> {
             Some(last) if last.claim(since) => last,
             _ => self.find_slot(since),
         };
-        // ORDERING: releases the slot to who prunes, and acquires the time from other snapshots.
-        let time = self.time.fetch_add(1, Ordering::AcqRel);
+        // ORDERING: pairs with the acquiring load of `now_after_publishing`: releases the slot to who prunes.
+        let time = self.time.fetch_add(1, Ordering::Release);
         slot.word.swap(time << 1, Ordering::Relaxed);
         // ORDERING: pairs with the fence of `now_after_publishing`; stands between the clock and what
         // the snapshot will look at.
@@ -149,8 +149,10 @@ impl<P: Platform> Slot<P> {
     }
 
     fn is_between(&self, from: u64, to: u64) -> bool {
-        // ORDERING: pairs with the releasing swap in `leave`: what a snapshot has read, it read
-        // before it is freed.
+        // ORDERING: pairs with the releasing swap in `leave`: what a snapshot has read, it read before it
+        // is freed. (What is read from a snapshot is not read under a pin.)
+        // ORDERING-AUDIT: the heavy fence before anything is freed acquires it as well, but not for
+        // ThreadSanitizer, which knows no fences.
         let word = self.word.load(Ordering::Acquire);
         let time = word >> 1;
         match word & SETTLING {

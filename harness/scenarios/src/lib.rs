@@ -67,6 +67,7 @@ mod nested;
 mod oneshot;
 mod ownership;
 mod parker;
+mod pinned;
 mod polled;
 mod queue;
 mod rendezvous;
@@ -125,6 +126,7 @@ pub fn all<P: Platform>() -> Vec<Scenario> {
         epoch::list::<P>,
         cells::list::<P>,
         versioned::list::<P>,
+        pinned::list::<P>,
         transaction::list::<P>,
     ];
     lists.into_iter().flat_map(|list| list()).collect()

@@ -157,6 +157,14 @@ fn transaction_against_update<P: Platform>() {
     });
 }
 
+/// With nobody in the way it commits at the first try, and leaves nothing behind.
+fn alone<P: Platform>() {
+    let [left, right] = pair::<P>();
+    assert_eq!(transfer(&left, &right), Ok(()));
+    assert_eq!((*left.read(), *right.read()), (4, 6));
+    assert_eq!((left.versions(), right.versions()), (1, 1), "what was replaced is pruned");
+}
+
 /// Its body fails, or panics: no cell is changed or marked.
 fn rolled_back<P: Platform>() {
     let drops = Drops::new();
@@ -277,6 +285,12 @@ pub(crate) fn list<P: Platform>() -> Vec<Scenario> {
             transaction_against_update::<P>,
         )
         .bound(2),
+        Scenario::new(
+            "transaction/alone",
+            "a transaction with nobody in its way commits",
+            alone::<P>,
+        )
+        .needs(needs),
         Scenario::new(
             "transaction/rolled_back",
             "an error and a panic leave no cell changed, and none marked",

@@ -181,14 +181,15 @@ impl<P: Platform> RawCell<P> {
     /// Unlinks the versions that nobody looks for any more. If somebody is about that already, then
     /// that one does it once more.
     pub(crate) fn prune(&self, pinned: &Guard<P>) {
-        // ORDERING: Acquire pairs with the releasing exchange below, for the links. Release, with the
-        // acquiring one there: who prunes again sees what was published before.
-        let mut word = self.chain.fetch_or(PRUNING | AGAIN, Ordering::AcqRel);
+        // ORDERING: pairs with the acquiring fetch_and below: who prunes (again) sees what was published
+        // before.
+        let mut word = self.chain.fetch_or(PRUNING | AGAIN, Ordering::Release);
         if word & PRUNING != 0 {
             return;
         }
         loop {
-            // ORDERING: as above.
+            // ORDERING: pairs with the fetch_or above, and with the releasing exchange below, for the
+            // links.
             self.chain.fetch_and(!AGAIN, Ordering::Acquire);
             let unlinked = self.prune_once(pinned);
             word = self.chain.fetch_sub(unlinked * ONE, Ordering::Relaxed) - unlinked * ONE;

@@ -194,13 +194,16 @@ impl<P: Platform> Header<P> {
     /// Makes `prev` the version before, for the holder of PRUNING.
     pub(super) fn link(&self, prev: *const Self) {
         // ORDERING: releases the version, which was acquired, to `prev`.
+        // ORDERING-AUDIT: who follows links has acquired the head, and thereby all that was below it.
         self.prev.store(prev.cast_mut(), Ordering::Release);
     }
 
     /// Notes when it was committed. Returns what is noted: somebody may have been faster.
     pub(crate) fn set_stamp(&self, stamp: u64) -> u64 {
-        // ORDERING: Release pairs with the acquiring load of `stamp`; Acquire for the same reason.
-        match self.stamp.compare_exchange(0, stamp, Ordering::AcqRel, Ordering::Acquire) {
+        // ORDERING: pairs with the acquiring load of `stamp`.
+        // ORDERING-AUDIT: what fails takes three preemptions of three threads: who prunes to make room does
+        // so, before any fence, by a stamp that was given just after a snapshot began.
+        match self.stamp.compare_exchange(0, stamp, Ordering::Release, Ordering::Relaxed) {
             Ok(_) => stamp,
             Err(noted) => noted,
         }

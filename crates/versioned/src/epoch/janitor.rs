@@ -44,6 +44,8 @@ impl<P: Platform> Janitor<P> {
     /// Starts the collector, if it is not there.
     pub(crate) fn call(&self) {
         // ORDERING: pairs with the fence of `leaves`; stands between the bag and the state.
+        // ORDERING-AUDIT: who has put something into its bag has pinned itself before, and pins have a full
+        // fence in loom.
         P::fence(Ordering::SeqCst, &[&self.handshake]);
         if self.state.load(Ordering::Relaxed) == ABSENT && self.enter() {
             let name = "raddle-collector".to_owned();
@@ -63,6 +65,8 @@ impl<P: Platform> Janitor<P> {
     fn leaves(&self, epochs: &Epochs<P>) -> bool {
         self.state.swap(ABSENT, Ordering::Relaxed);
         // ORDERING: pairs with the fence of `call`; stands between the state and the bags.
+        // ORDERING-AUDIT: the lock of each bag does the same, but for who becomes a participant meanwhile;
+        // a collector that has seen such a one waits for its pin, and loom would let it wait for ever.
         P::fence(Ordering::SeqCst, &[&self.handshake]);
         let garbage = epochs.participants().any(|participant| participant.limbo().0 > 0);
         // If not it who saw the garbage and comes back, then the thread that made it has started

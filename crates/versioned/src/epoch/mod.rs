@@ -119,16 +119,17 @@ impl<P: Platform> Epochs<P> {
     /// The era now. What was sealed before it came is before what the caller reads from here on.
     #[inline(always)]
     fn now(&self) -> u64 {
-        // ORDERING: pairs with the AcqRel of `seal`: who is pinned in a later era than a stamp has
+        // ORDERING: pairs with the release of `seal`: who is pinned in a later era than a stamp has
         // seen what was unlinked before that sealing.
+        // ORDERING-AUDIT: who pins goes on to a light fence, which is a full one in loom.
         self.era.load(Ordering::Acquire)
     }
 
     /// Ends the era. Returns it, as the stamp of what was unlinked until now.
     fn seal(&self) -> u64 {
-        // ORDERING: releases what was unlinked to the pins of later eras (`now`); acquires, so that
-        // eras are also sealed in the name of those before.
-        self.era.fetch_add(1, Ordering::AcqRel)
+        // ORDERING: releases what was unlinked to the pins of later eras (`now`), whoever else seals before
+        // them: read-modify-writes go on with the release sequence.
+        self.era.fetch_add(1, Ordering::Release)
     }
 
     /// All participants, from the newest.

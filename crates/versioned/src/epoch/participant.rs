@@ -73,6 +73,7 @@ pub(crate) fn with_participant<P: Platform, R>(f: impl FnOnce(&Participant<P>) -
 fn enter<'a, P: Platform>() -> &'a Participant<P> {
     let world = world::of::<P>();
     // From here on light fences are light.
+    // ORDERING-AUDIT: light fences are full ones in loom.
     P::fence_heavy(&[]);
     let raw = ptr::from_ref(take_over(&world));
     P::Threads::set_slot(SlotKey::Epoch, raw.cast_mut().cast());
@@ -90,6 +91,7 @@ fn take_over<P: Platform>(world: &World<P>) -> &Participant<P> {
     let free = world.epochs.participants().find(|participant| {
         !participant.taken.load(Ordering::Relaxed)
             // ORDERING: pairs with the releasing swap in `leave`, for its cells.
+            // ORDERING-AUDIT: loom does not see plain cells; the lock of the bag orders the rest.
             && !participant.taken.swap(true, Ordering::Acquire)
     });
     free.unwrap_or_else(|| world.epochs.add(Box::new(Participant::new(world))))
@@ -276,6 +278,7 @@ impl<P: Platform> Participant<P> {
         self.then.set(Then::NOTHING);
         let world = self.handle.take();
         // ORDERING: pairs with the acquiring swap in `take_over`, for the cells.
+        // ORDERING-AUDIT: loom does not see plain cells; the lock of the bag orders the rest.
         self.taken.swap(false, Ordering::Release);
         // Perhaps the last one, and the participant goes with its world.
         drop(world);

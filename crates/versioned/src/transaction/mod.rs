@@ -320,6 +320,8 @@ impl<'env, P: Platform> Commit<'_, 'env, P> {
         // ORDERING: pairs with the fence before another transaction's time (`draw`); stands between our
         // time and what is looked at now. No handshake to name: nothing is read on the strength of it
         // that was not acquired.
+        // ORDERING-AUDIT: two transactions whose times differ take a third thread, which moves the clock
+        // between them: too many executions for loom.
         P::fence(Ordering::SeqCst, &[]);
         let me = (time, record.number());
         for Read { cell, seen } in reads {

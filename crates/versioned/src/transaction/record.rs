@@ -84,11 +84,12 @@ impl<P: Platform> Record<P> {
 
     /// Goes from one state to the next; `false` if somebody has changed it.
     fn advance(&self, from: State, to: State) -> bool {
-        // ORDERING: releases the versions to `state`; acquires what others have done before.
+        // ORDERING: releases the versions to `state`.
+        // ORDERING-AUDIT: the fence before the clock is read, and that of `validate`, release them as well.
         let changed = self.state.compare_exchange(
             from.word(),
             to.word(),
-            Ordering::AcqRel,
+            Ordering::Release,
             Ordering::Relaxed,
         );
         if changed.is_err() {
@@ -119,8 +120,8 @@ impl<P: Platform> Record<P> {
 
     /// Ends the caller's own transaction, which is not committed.
     pub(super) fn give_up(&self) {
-        // ORDERING: as in `advance`.
-        self.state.swap(ABORTED, Ordering::AcqRel);
+        // Nobody looks further for its versions after that, so there is nothing to order.
+        self.state.swap(ABORTED, Ordering::Relaxed);
     }
 
     /// Whether it is committed at `time` at the latest, and will not become so later.
