@@ -263,6 +263,6 @@ criterion_group! {
         .sample_size(30)
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = yields, spawn_join, ping_pong
+    targets = yields, yields_below, spawn_join, ping_pong
 }
 criterion_main!(tasks);

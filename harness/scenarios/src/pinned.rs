@@ -14,11 +14,14 @@ use raddle_versioned::{
 use crate::epoch::{Drops, Witness};
 use crate::{Needs, Scenario, scope};
 
+type Shared<P> = Arc<Witness<P>, P>;
+type Pointer<P> = ArcCell<Witness<P>, P>;
+
 /// Each way to replace the value makes it visible as a whole.
-fn pointer_replaced<P: Platform>(replace: fn(&ArcCell<Witness<P>, P>, Arc<Witness<P>, P>)) {
+fn pointer_replaced<P: Platform>(replace: fn(&Pointer<P>, Shared<P>)) {
     let drops = Drops::new();
     let first = Witness::new(1, &drops);
-    let cell = ArcCell::<Witness<P>, P>::new_in(Arc::new_in(first));
+    let cell = Pointer::<P>::new_in(Arc::new_in(first));
     scope::<P, _>(|threads| {
         let reader = threads.spawn(|| cell.load().read());
         let _pinned = epoch::pin_in::<P>();
