@@ -264,8 +264,8 @@ impl<P: Platform> EventCount<P> {
         P::fence(Ordering::SeqCst, &[&self.handshake]);
     }
 
-    /// Always inlined: a fiber that gives way finds its way back through each frame below it without
-    /// help from the processor, which remembers the returns of the fibers that ran meanwhile.
+    /// Always inlined: of the frames that a fiber returns through after it gave way, the processor guesses
+    /// each wrong, as it remembers those of the fibers that ran meanwhile (the bench `yield_below`).
     #[inline(always)]
     fn wait_looking<T>(
         &self,

@@ -9,7 +9,8 @@
 //! | ordering | with | without it |
 //! |---|---|---|
 //! | pointer load: Acquire | the Release of who wrote it | `cells/read_against_store` reports a race on the value |
-//! | swap and compare-exchange: AcqRel, AcqRel | the Acquire of the load; the Release of the write before | the same; `cells/swap_against_swap` |
+//! | swap and compare-exchange: Release | the Acquire of the load | the same; `pinned/pointer_stored`, `pinned/pointer_compared` |
+//! | swap: Acquire | the Release of the write before | `cells/swap_against_swap` |
 //!
 //! A value that is compared with cannot be freed and its address be used again meanwhile, since who
 //! compares holds a reference or a guard: there is no ABA.

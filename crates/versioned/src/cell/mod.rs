@@ -23,9 +23,9 @@
 //! | ordering | with | without it |
 //! |---|---|---|
 //! | head load: Acquire | publish: Release | `versioned/read_against_update` |
-//! | stamp load: Acquire | stamp compare-exchange: AcqRel | `transaction/snapshot_after_read` |
-//! | link load: Acquire | link store of pruning: Release | `transaction/snapshot_against_pruning` |
-//! | PRUNING taken: Acquire | PRUNING given up: Release | `versioned/two_that_prune` |
+//! | stamp load: Acquire | stamp compare-exchange: Release | `transaction/snapshot_against_pruning` |
+//! | link load: Acquire, as links come before stamps and states | link store of pruning: Release | `transaction/read_is_never_mixed` |
+//! | AGAIN cleared: Acquire | PRUNING given up: Release | `pinned/two_that_prune` |
 //! | AGAIN set: Release | AGAIN cleared: Acquire | the same |
 
 mod raw;

@@ -55,7 +55,7 @@
 //!
 //! | ordering | with | without it |
 //! |---|---|---|
-//! | era load at the pin: Acquire | the AcqRel of the sealing | `epoch/pin_after_the_seal` |
+//! | era load at the pin: Acquire | the Release of the sealing | none: loom's light fences are full |
 //! | era store at pin: Release | the Acquire of the look | `epoch/pinned_again` |
 //! | era store at unpin: Release | the Acquire of the look | `epoch/read_against_retire` |
 //! | light fence | heavy fence | `epoch/read_against_retire` |
